@@ -1,0 +1,125 @@
+import { inspect } from 'node:util';
+
+/** What went wrong, for `switch`: stable across versions, unlike messages. */
+export type ErrorCode =
+  | 'ERR_HOLD_LOST'
+  | 'ERR_SESSION_LOST'
+  | 'ERR_WAIT_TIMEOUT'
+  | 'ERR_CLOSED'
+  | 'ERR_UNAVAILABLE'
+  | 'ERR_REFUSED'
+  | 'ERR_INVALID_ARGUMENT'
+  | 'ERR_ETCD_START';
+
+/** The base of every error this library makes. Branch on `code` or on the class, never on the message. */
+export class CoordinationError extends Error {
+  /** What went wrong; one per class. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** Whether an error was made by this library. */
+export function isCoordinationError(error: unknown): error is CoordinationError {
+  return error instanceof CoordinationError;
+}
+
+/**
+ * Why something held is held no more:
+ * - `no-contact`: no renewal of the lease was confirmed in time, so etcd may have given it up;
+ * - `expired`: etcd says that the lease is gone, by expiry or by revocation;
+ * - `deleted`: the key of the hold was deleted by somebody else;
+ * - `closed`: the session was closed here;
+ * - `released`: the hold was released here.
+ */
+export type LossReason = 'no-contact' | 'expired' | 'deleted' | 'closed' | 'released';
+
+/** A hold (or a place in a line) is gone: the reason of `hold.signal`, and how a guarded transaction refuses. */
+export class HoldLostError extends CoordinationError {
+  /** Why it is gone. */
+  readonly reason: LossReason;
+
+  constructor(what: string, reason: LossReason, options?: ErrorOptions) {
+    super('ERR_HOLD_LOST', `${what} is lost (${reason})`, options);
+    this.reason = reason;
+  }
+}
+
+/** The session's lease is gone, and with it everything that was held through it. */
+export class SessionLostError extends CoordinationError {
+  /** Why it is gone. */
+  readonly reason: LossReason;
+
+  constructor(reason: LossReason, options?: ErrorOptions) {
+    super('ERR_SESSION_LOST', `session is lost (${reason})`, options);
+    this.reason = reason;
+  }
+}
+
+/** The `timeout` given to a waiting call passed before its turn came; nothing is left behind in etcd. */
+export class WaitTimeoutError extends CoordinationError {
+  constructor(timeout: number) {
+    super('ERR_WAIT_TIMEOUT', `not granted within ${timeout} ms`);
+  }
+}
+
+/** The session or coordinator was closed by its owner. */
+export class ClosedError extends CoordinationError {
+  constructor(what: string) {
+    super('ERR_CLOSED', `${what} is closed`);
+  }
+}
+
+/** What one endpoint said (or that it said nothing) in a failed call. */
+export interface EndpointFailure {
+  /** The endpoint as it was configured. */
+  readonly endpoint: string;
+  /** gRPC's name for the failure, such as `UNAVAILABLE` or `DEADLINE_EXCEEDED`. */
+  readonly status: string;
+  /** The text that came with it. */
+  readonly message: string;
+}
+
+/** etcd could not be reached, or did not answer in time, at any endpoint. */
+export class UnavailableError extends CoordinationError {
+  /** `not-applied`: surely without effect. `unknown`: a write was sent, and its answer never came. */
+  readonly outcome: 'not-applied' | 'unknown';
+  /** What each attempt got, in order. */
+  readonly failures: readonly EndpointFailure[];
+
+  constructor(
+    outcome: 'not-applied' | 'unknown',
+    failures: readonly EndpointFailure[],
+    options?: ErrorOptions,
+  ) {
+    const said = failures.map((f) => `${f.endpoint}: ${f.status} ${f.message}`).join('; ');
+    super('ERR_UNAVAILABLE', `etcd is unavailable, outcome ${outcome} (${said})`, options);
+    this.outcome = outcome;
+    this.failures = failures;
+  }
+}
+
+/** etcd understood the request and refused it, such as for a missing permission or a size limit. */
+export class RefusedError extends CoordinationError {
+  /** gRPC's name for the refusal, such as `PERMISSION_DENIED`. */
+  readonly status: string;
+
+  constructor(status: string, message: string, options?: ErrorOptions) {
+    super('ERR_REFUSED', `etcd refused: ${message} (${status})`, options);
+    this.status = status;
+  }
+}
+
+/** An option or argument is not usable; thrown before anything is sent. */
+export class ArgumentError extends CoordinationError {
+  constructor(option: string, expected: string, received: unknown) {
+    super(
+      'ERR_INVALID_ARGUMENT',
+      `${option} must be ${expected}, got ${inspect(received, { depth: 1, breakLength: Number.POSITIVE_INFINITY })}`,
+    );
+  }
+}

@@ -1,0 +1,53 @@
+import { status as Status, type StatusObject } from '@grpc/grpc-js';
+import { type EndpointFailure, RefusedError } from './errors.js';
+
+/**
+ * What a failed attempt means:
+ * - `refused`: etcd looked at the request and said no; another member would say the same;
+ * - `unauthenticated`: a new token is needed; the request had no effect;
+ * - `not-applied`: it never reached a member that could serve it;
+ * - `unknown`: it may have taken effect.
+ */
+export type Verdict = 'refused' | 'unauthenticated' | 'not-applied' | 'unknown';
+
+const refusals: ReadonlySet<Status> = new Set([
+  Status.INVALID_ARGUMENT,
+  Status.NOT_FOUND,
+  Status.ALREADY_EXISTS,
+  Status.PERMISSION_DENIED,
+  Status.RESOURCE_EXHAUSTED,
+  Status.FAILED_PRECONDITION,
+  Status.OUT_OF_RANGE,
+  Status.UNIMPLEMENTED,
+  Status.DATA_LOSS,
+]);
+const tokenProblem = /invalid auth token|user name is empty|revision of auth store is old/;
+const neverServed =
+  /^No connection established|^Name resolution failed|no leader|for learner|too many requests/;
+
+/** Reads the meaning of an error that grpc-js or a stream gave us. */
+export function judge(error: unknown): Verdict {
+  const { code, details } = statusOf(error);
+  if (tokenProblem.test(details)) return 'unauthenticated';
+  if (neverServed.test(details)) return 'not-applied';
+  if (code === Status.UNAUTHENTICATED) return 'unauthenticated';
+  return refusals.has(code) ? 'refused' : 'unknown';
+}
+
+/** The error as a line of an `UnavailableError`. */
+export function failureOf(endpoint: string, error: unknown): EndpointFailure {
+  const { code, details } = statusOf(error);
+  return { endpoint, status: Status[code], message: details };
+}
+
+/** The error of a request that etcd refused. */
+export function refusalOf(error: unknown): RefusedError {
+  const { code, details } = statusOf(error);
+  return new RefusedError(Status[code], details, { cause: error });
+}
+
+function statusOf(error: unknown): Pick<StatusObject, 'code' | 'details'> {
+  const { code, details, message } = error as Partial<StatusObject> & Partial<Error>;
+  const known = typeof code === 'number' && code in Status;
+  return { code: known ? code : Status.UNKNOWN, details: details ?? message ?? String(error) };
+}

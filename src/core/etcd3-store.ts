@@ -1,0 +1,106 @@
+import { type Clock, systemClock } from './clock.js';
+import { RefusedError } from './errors.js';
+import { KeepAlives } from './etcd3-keep-alives.js';
+import { checkEtcd3Options, type Etcd3Options } from './etcd3-options.js';
+import { EndpointPool } from './etcd3-pool.js';
+import { Watches } from './etcd3-watches.js';
+import { readFromWire, readToWire, txnFromWire, txnToWire } from './etcd3-wire.js';
+import type { KeyRange } from './keys.js';
+import type {
+  CallOptions,
+  CommitOptions,
+  Operation,
+  RangeReply,
+  RangeRequest,
+  Store,
+  Txn,
+  TxnReply,
+  Watch,
+  WatchListener,
+  WatchOptions,
+} from './store.js';
+
+/** The `Store` on a real etcd cluster, through etcd3's typed clients over gRPC. */
+export class Etcd3Store implements Store {
+  readonly #pool: EndpointPool;
+  readonly #watches: Watches;
+  readonly #keepAlives: KeepAlives;
+
+  /**
+   * Connects when first used.
+   *
+   * @throws ArgumentError if an option is not usable.
+   */
+  constructor(options: Etcd3Options, clock: Clock = systemClock) {
+    checkEtcd3Options(options);
+    this.#pool = new EndpointPool(options, clock);
+    this.#watches = new Watches(this.#pool, clock);
+    this.#keepAlives = new KeepAlives(this.#pool, clock);
+  }
+
+  async read(range: RangeRequest, options: CallOptions = {}): Promise<RangeReply> {
+    const request = readToWire(range);
+    const reply = await this.#pool.call('none', options, (endpoint, attempt) =>
+      endpoint.kv.range(request, attempt),
+    );
+    return { ...readFromWire(reply), revision: BigInt(reply.header.revision) };
+  }
+
+  async commit(txn: Txn, options: CommitOptions = {}): Promise<TxnReply> {
+    const request = txnToWire(txn);
+    const write = options.idempotent ? 'idempotent' : 'once';
+    const effect = writes(txn) ? write : 'none';
+    const reply = await this.#pool.call(effect, options, (endpoint, attempt) =>
+      endpoint.kv.txn(request, attempt),
+    );
+    return txnFromWire(reply);
+  }
+
+  watch(range: KeyRange, listener: WatchListener, options: WatchOptions = {}): Watch {
+    return this.#watches.watch(range, listener, options);
+  }
+
+  async grant(lease: bigint, ttl: number, options: CallOptions = {}): Promise<number> {
+    const ID = String(lease);
+    try {
+      const request = { ID, TTL: Math.ceil(ttl / 1_000) };
+      const reply = await this.#pool.call('idempotent', options, (endpoint, attempt) =>
+        endpoint.leases.leaseGrant(request, attempt),
+      );
+      return Number(reply.TTL) * 1_000;
+    } catch (error) {
+      // An earlier attempt was applied although its answer was lost: the ID is ours alone.
+      if (!(error instanceof RefusedError && /already exists/.test(error.message))) throw error;
+      const reply = await this.#pool.call('none', options, (endpoint, attempt) =>
+        endpoint.leases.leaseTimeToLive({ ID }, attempt),
+      );
+      return Number(reply.grantedTTL) * 1_000;
+    }
+  }
+
+  keepAlive(lease: bigint, options: CallOptions = {}): Promise<number> {
+    return this.#keepAlives.renew(lease, options);
+  }
+
+  async revoke(lease: bigint, options: CallOptions = {}): Promise<void> {
+    try {
+      await this.#pool.call('idempotent', options, (endpoint, attempt) =>
+        endpoint.leases.leaseRevoke({ ID: String(lease) }, attempt),
+      );
+    } catch (error) {
+      if (!(error instanceof RefusedError && error.status === 'NOT_FOUND')) throw error;
+    }
+  }
+
+  close(): void {
+    this.#watches.close();
+    this.#keepAlives.close();
+    this.#pool.close();
+  }
+}
+
+function writes({ success = [], failure = [] }: Txn): boolean {
+  const write = (operation: Operation): boolean =>
+    'txn' in operation ? writes(operation.txn) : !('range' in operation);
+  return success.some(write) || failure.some(write);
+}

@@ -1,0 +1,67 @@
+import type { Data, KeyRange } from './keys.js';
+import type { Compare, Operation, OperationReply, RangeRequest, TxnReply } from './store.js';
+
+/** What a guarded transaction gave. */
+export interface GuardedReply {
+  /** `false` if a condition given to `if` did not hold; nothing was written then. */
+  readonly succeeded: boolean;
+  /** The revision at which it took effect. */
+  readonly revision: bigint;
+  /** One for each step, in order; empty if not `succeeded`. */
+  readonly replies: readonly OperationReply[];
+}
+
+/** Commits what was gathered, under the guard. */
+export type CommitGuarded = (operation: Operation) => Promise<TxnReply>;
+
+/**
+ * A transaction that takes effect only while its hold is held: at its very revision, whatever clocks and
+ * signals say. Gather steps, then `commit`.
+ */
+export class GuardedTxn {
+  readonly #commit: CommitGuarded;
+  readonly #conditions: Compare[] = [];
+  readonly #steps: Operation[] = [];
+
+  constructor(commit: CommitGuarded) {
+    this.#commit = commit;
+  }
+
+  /** Adds conditions of your own: if one fails, `commit` resolves with `succeeded: false`. */
+  if(...conditions: readonly Compare[]): this {
+    this.#conditions.push(...conditions);
+    return this;
+  }
+
+  /** Writes a key. */
+  put(key: Data, value: Data): this {
+    this.#steps.push({ put: { key, value } });
+    return this;
+  }
+
+  /** Deletes a key, or with `end` a range. */
+  delete(key: Data, end?: KeyRange['end']): this {
+    this.#steps.push({ delete: end === undefined ? { key } : { key, end } });
+    return this;
+  }
+
+  /** Reads a key or range, as of the steps before it. */
+  read(range: RangeRequest): this {
+    this.#steps.push({ range });
+    return this;
+  }
+
+  /**
+   * Sends it: one step for etcd, all or nothing.
+   *
+   * @throws HoldLostError if the hold is no longer held; nothing was written.
+   * @throws UnavailableError if etcd did not answer; `outcome` says whether it may have been applied.
+   * @throws RefusedError if etcd refused it; nothing was written.
+   */
+  async commit(): Promise<GuardedReply> {
+    const inner = { compare: this.#conditions, success: this.#steps };
+    const { revision, replies } = await this.#commit({ txn: inner });
+    const reply = replies[0]?.txn;
+    return { revision, succeeded: reply?.succeeded === true, replies: reply?.replies ?? [] };
+  }
+}

@@ -1,0 +1,162 @@
+import { HoldLostError, type LossReason, UnavailableError } from './errors.js';
+import { GuardedTxn } from './guarded-txn.js';
+import { type KeyRange, keyId } from './keys.js';
+import { persist } from './persist.js';
+import type { Session } from './session.js';
+import { checkedController } from './signals.js';
+import type { CallOptions, Compare, Operation, TxnReply, Watch, WatchEvent } from './store.js';
+
+/** Where a hold was proven, and the range whose watch shows its end. */
+export interface Proof {
+  readonly key: string;
+  readonly token: bigint;
+  /** The revision at which the key was seen to be ours. */
+  readonly revision: bigint;
+  /** A range around the key that others watch too. */
+  readonly range: KeyRange;
+  /** Whether a write of the key got no answer, and might still arrive after the release. */
+  readonly unanswered: boolean;
+}
+
+/** Something won. It is ours until it is released or lost, and `signal` tells of a loss. */
+export class Hold implements AsyncDisposable {
+  /** The key in etcd whose existence is the hold. */
+  readonly key: string;
+  /** The fencing token: the create revision of `key`. Later holders of the same thing have larger ones. */
+  readonly token: bigint;
+  readonly #session: Session;
+  readonly #controller: AbortController = checkedController(() => this.#session.lease.check());
+  readonly #watch: Watch;
+  readonly #stopListening: () => void;
+  readonly #unanswered: boolean;
+  #lost: LossReason | undefined;
+  #releasing: Promise<boolean> | undefined;
+
+  constructor(session: Session, { key, token, revision, range, unanswered }: Proof) {
+    this.#session = session;
+    this.#unanswered = unanswered;
+    this.key = key;
+    this.token = token;
+    this.#stopListening = session.lease.onEnd((reason) => this.#lose(reason));
+    const id = keyId(key);
+    this.#watch = session.store.watch(
+      range,
+      {
+        events: (events: readonly WatchEvent[]) => {
+          if (events.some(({ kv }) => keyId(kv.key) === id)) this.#lose('deleted');
+        },
+        gap: () => void this.#verify(),
+        closed: () => this.#lose('no-contact'),
+      },
+      { from: revision + 1n, only: 'delete' },
+    );
+  }
+
+  /**
+   * Aborts with a `HoldLostError` as soon as the hold is lost: before etcd can give it away by expiry, and
+   * one event after anybody removed its key. A release does not abort it.
+   */
+  get signal(): AbortSignal {
+    this.#session.lease.check();
+    return this.#controller.signal;
+  }
+
+  /** Why the hold is lost; `undefined` while it is held, and after a release. */
+  get lost(): LossReason | undefined {
+    this.#session.lease.check();
+    return this.#lost;
+  }
+
+  /** Milliseconds for which it is surely ours, unless somebody removes its key; renewals move it on. */
+  remaining(): number {
+    return this.#lost || this.#releasing ? 0 : this.#session.remaining();
+  }
+
+  /** Begins a transaction that takes effect only while this is held. */
+  txn(): GuardedTxn {
+    return new GuardedTxn((operation) => this.#commit(operation));
+  }
+
+  /**
+   * Gives it back. Goes on through outages until etcd has confirmed it or the session has ended; calling
+   * it again gives the same promise.
+   *
+   * @returns whether it was held until now; `false` after a loss
+   */
+  release(): Promise<boolean> {
+    this.#releasing ??= this.#release();
+    return this.#releasing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release();
+  }
+
+  get #isOurs(): Compare {
+    return { key: this.key, target: 'create', to: this.token };
+  }
+
+  async #commit(operation: Operation): Promise<TxnReply> {
+    const reason = this.#releasing ? 'released' : this.lost;
+    if (reason) throw new HoldLostError(this.key, reason);
+    const reply = await this.#session.store.commit({
+      compare: [this.#isOurs],
+      success: [operation],
+    });
+    if (!reply.succeeded) {
+      this.#lose('deleted');
+      throw new HoldLostError(this.key, this.#lost ?? 'released');
+    }
+    return reply;
+  }
+
+  async #release(): Promise<boolean> {
+    const { store, signal, clock, fence } = this.#session;
+    const held = this.lost === undefined;
+    this.#settle();
+    const remove: Operation = { delete: { key: this.key } };
+    const success = this.#unanswered ? [remove, fence.raise] : [remove];
+    let mayHaveDeleted = false;
+    const compareAndDelete = async (limit: CallOptions): Promise<boolean> => {
+      try {
+        // Not sent twice by the store: whether an earlier try may have been applied decides what "gone" means.
+        const { succeeded } = await store.commit({ compare: [this.#isOurs], success }, limit);
+        return succeeded;
+      } catch (error) {
+        if (error instanceof UnavailableError) mayHaveDeleted ||= error.outcome === 'unknown';
+        throw error;
+      }
+    };
+    try {
+      const deleted = await persist(compareAndDelete, signal, clock);
+      return held && (deleted || mayHaveDeleted);
+    } catch (error) {
+      if (signal.aborted) return false;
+      throw error;
+    }
+  }
+
+  #lose(reason: LossReason): void {
+    if (this.#lost || this.#releasing) return;
+    this.#lost = reason;
+    this.#settle();
+    this.#controller.abort(new HoldLostError(this.key, reason));
+  }
+
+  /** From here on nothing changes any more. */
+  #settle(): void {
+    this.#stopListening();
+    this.#watch?.close();
+  }
+
+  async #verify(): Promise<void> {
+    const { store, signal, clock } = this.#session;
+    try {
+      const { kvs } = await persist((limit) => store.read({ key: this.key }, limit), signal, clock);
+      if (kvs[0]?.createRevision !== this.token) this.#lose('deleted');
+    } catch {
+      // The session has ended, which the hold knows already, or we may not read our own key.
+      this.#lose('no-contact');
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import { nonEmpty } from './validate.js';
+
+/** A key or value: text is taken as UTF-8. */
+export type Data = string | Uint8Array;
+
+/** One key, or with `end` all keys from `key` up to but not including `end` (a single zero byte: no upper bound). */
+export interface KeyRange {
+  readonly key: Data;
+  readonly end?: Data;
+}
+
+/** The bytes of a key or value, without copying where they are bytes already. */
+export function toBytes(data: Data): Buffer {
+  if (typeof data === 'string') return Buffer.from(data);
+  return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
+
+/** A key as text for use in a `Map`: lossless for any bytes, unlike UTF-8. */
+export function keyId(key: Data): string {
+  return toBytes(key).toString('latin1');
+}
+
+/** The first key after all keys that begin with `prefix`; a single zero byte where there is none. */
+export function prefixEnd(prefix: Data): Buffer {
+  const end = Buffer.from(toBytes(prefix));
+  for (let last = end.length - 1; last >= 0; last -= 1) {
+    const byte = end[last];
+    if (byte !== undefined && byte < 0xff) {
+      end[last] = byte + 1;
+      return end.subarray(0, last + 1);
+    }
+  }
+  return Buffer.from([0]);
+}
+
+/** All keys that begin with `prefix`. */
+export function prefixRange(prefix: Data): KeyRange {
+  return { key: prefix, end: prefixEnd(prefix) };
+}
+
+/**
+ * The folder of a recipe, `<kind>/<name>/`, with slashes in the name escaped: so that no name can lie
+ * inside another, and two kinds of recipe never meet on one name.
+ *
+ * @throws ArgumentError if the name is empty.
+ */
+export function folderOf(kind: string, name: string): string {
+  const escaped = nonEmpty('name', name).replaceAll('%', '%25').replaceAll('/', '%2F');
+  return `${kind}/${escaped}/`;
+}

@@ -1,0 +1,151 @@
+import { type Codec, json } from './codec.js';
+import { Contender } from './contender.js';
+import { Departures } from './departures.js';
+import { Hold } from './hold.js';
+import { type Data, type KeyRange, prefixRange } from './keys.js';
+import { persist } from './persist.js';
+import type { Owner, Session } from './session.js';
+import { type WaitOptions, waitScope } from './signals.js';
+import type { KeyValue } from './store.js';
+
+/** A line as data. */
+export interface LineSpec {
+  /** Where contenders put their keys; ends with a slash. */
+  readonly folder: string;
+  /** Whose keys count as being ahead, when older. */
+  readonly rivals: KeyRange;
+  /** In is who has fewer than so many older rivals. */
+  readonly slots: number;
+}
+
+/** Somebody in a line, as others see it. */
+export interface LineEntry {
+  /** The key that is their place. */
+  readonly key: string;
+  /** Its create revision: who is older comes first. */
+  readonly token: bigint;
+  /** The lease that keeps them in line. */
+  readonly lease: bigint;
+  /** Who they are; `undefined` for clients that do not say. */
+  readonly owner: Owner | undefined;
+  /** Milliseconds since they joined, by their wall clock and ours: to look at, not to rely on. */
+  readonly age: number | undefined;
+}
+
+type Ticket = Owner & { readonly at: number };
+
+/**
+ * The FIFO line that locks, semaphores and elections are made of. A contender owns a key bound to its
+ * session; it is in when fewer than `slots` older rivals exist. Whoever waits watches only for the `slots`
+ * rivals next before it, and is let in on a linearizable read that shows its own key alive. The order is
+ * that of create revisions, as in etcd's own `concurrency` package, with which a line may be shared.
+ */
+export class Line {
+  readonly #session: Session;
+  readonly #spec: LineSpec;
+  readonly #codec: Codec<Ticket> = json();
+
+  constructor(session: Session, spec: LineSpec) {
+    this.#session = session;
+    this.#spec = spec;
+  }
+
+  /**
+   * Joins the line and waits to be let in. Calls `onWaiting` once if it is not our turn at once.
+   *
+   * @throws WaitTimeoutError, or the reason of `wait.signal`: our place in the line is given up.
+   * @throws HoldLostError if somebody deleted our place; SessionLostError, ClosedError if the session ended.
+   */
+  async enter(wait: WaitOptions, onWaiting: () => void): Promise<Hold> {
+    const { store, signal: life, clock } = this.#session;
+    const { rivals, slots } = this.#spec;
+    const scope = waitScope(wait, life, clock);
+    try {
+      scope.signal.throwIfAborted();
+      const departures = new Departures(store, rivals);
+      const contender = new Contender(this.#session, this.#spec, this.#ticket());
+      try {
+        let view = await contender.join(scope.signal);
+        if (view.ahead.length >= slots) onWaiting();
+        while (view.ahead.length >= slots) {
+          const leaving = [...view.ahead, contender.key];
+          await departures.ofAny(leaving, view.revision, scope.signal);
+          view = await contender.look(scope.signal);
+        }
+        return this.#hold(contender, view.revision);
+      } catch (error) {
+        contender.withdraw();
+        throw error;
+      } finally {
+        departures.close();
+      }
+    } finally {
+      scope.dispose();
+    }
+  }
+
+  /**
+   * Takes the only slot if the line is empty, in one transaction that writes nothing otherwise.
+   *
+   * @returns `undefined` if somebody is in the line
+   */
+  async tryEnter(wait: WaitOptions): Promise<Hold | undefined> {
+    const { signal: life, clock } = this.#session;
+    const scope = waitScope(wait, life, clock);
+    const contender = new Contender(this.#session, this.#spec, this.#ticket());
+    try {
+      scope.signal.throwIfAborted();
+      const revision = await contender.tryJoin(scope.signal);
+      return revision === undefined ? undefined : this.#hold(contender, revision);
+    } catch (error) {
+      contender.withdraw();
+      throw error;
+    } finally {
+      scope.dispose();
+    }
+  }
+
+  /** Everybody in the line, oldest first. */
+  async list(wait: WaitOptions): Promise<LineEntry[]> {
+    const { store, signal: life, clock } = this.#session;
+    const scope = waitScope(wait, life, clock);
+    try {
+      const range = { ...prefixRange(this.#spec.folder), sortBy: 'create' } as const;
+      const { kvs } = await persist((limit) => store.read(range, limit), scope.signal, clock);
+      return kvs.map((kv) => this.#entry(kv));
+    } finally {
+      scope.dispose();
+    }
+  }
+
+  #hold({ key, token, unanswered }: Contender, revision: bigint): Hold {
+    const range = this.#spec.rivals;
+    return new Hold(this.#session, { key, token, revision, range, unanswered });
+  }
+
+  #ticket(): Data {
+    return this.#codec.encode({ ...this.#session.owner, at: Date.now() });
+  }
+
+  #entry(kv: KeyValue): LineEntry {
+    const { createRevision: token, lease } = kv;
+    const ticket = this.#readTicket(kv.value);
+    const age = ticket && Math.max(0, Date.now() - ticket.at);
+    const owner = ticket && {
+      host: ticket.host,
+      pid: ticket.pid,
+      ...(ticket.label !== undefined && { label: ticket.label }),
+    };
+    return { key: kv.key.toString(), token, lease, owner, age };
+  }
+
+  /** Other clients may share the line and leave their values empty, or put in what they like. */
+  #readTicket(value: Buffer): Ticket | undefined {
+    try {
+      const ticket = this.#codec.decode(value);
+      return typeof ticket.host === 'string' && typeof ticket.pid === 'number' ? ticket : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,161 @@
+import type { Data, KeyRange } from './keys.js';
+
+/** A key with its value and its place in etcd's history. */
+export interface KeyValue {
+  readonly key: Buffer;
+  readonly value: Buffer;
+  /** The revision at which the key came into being, for as long as it exists. */
+  readonly createRevision: bigint;
+  /** The revision of its last change. */
+  readonly modRevision: bigint;
+  /** How many times it was written since it came into being. */
+  readonly version: bigint;
+  /** The lease that keeps it alive; 0 if none. */
+  readonly lease: bigint;
+}
+
+/** A condition on one key, or with `end` on every key of a range (an empty range counts as one missing key). */
+export interface Compare extends KeyRange {
+  /** What is compared. A missing key has 0 for all of them, and no value. */
+  readonly target: 'create' | 'mod' | 'version' | 'lease' | 'value';
+  /** @defaultValue `'='` */
+  readonly is?: '=' | '!=' | '<' | '>';
+  /** A revision, version or lease as `bigint`; for `value` the bytes. */
+  readonly to: bigint | Data;
+}
+
+/** Reads a key or range. */
+export interface RangeRequest extends KeyRange {
+  /** At most so many pairs. @defaultValue no limit */
+  readonly limit?: number;
+  /** By which property; without it by key, ascending. */
+  readonly sortBy?: 'create' | 'mod' | 'key';
+  /** @defaultValue `'ascending'` */
+  readonly order?: 'ascending' | 'descending';
+  /** Only keys created at or before this revision. */
+  readonly maxCreateRevision?: bigint;
+  /** Leaves the values out. */
+  readonly keysOnly?: boolean;
+  /** Reads as of this revision. @defaultValue the newest */
+  readonly revision?: bigint;
+}
+
+/** Writes a key. */
+export interface PutRequest {
+  readonly key: Data;
+  readonly value: Data;
+  /** The key goes when this lease goes. @defaultValue 0, none */
+  readonly lease?: bigint;
+}
+
+/** One step of a transaction. */
+export type Operation =
+  | { readonly range: RangeRequest }
+  | { readonly put: PutRequest }
+  | { readonly delete: KeyRange }
+  | { readonly txn: Txn };
+
+/** If all of `compare` hold then `success`, else `failure`: one atomic step at one revision. */
+export interface Txn {
+  readonly compare?: readonly Compare[];
+  readonly success?: readonly Operation[];
+  readonly failure?: readonly Operation[];
+}
+
+/** What one step of a transaction gave. */
+export interface OperationReply {
+  /** The pairs read; empty for writes. */
+  readonly kvs: readonly KeyValue[];
+  /** How many keys the range read holds (before limit and filters), or how many keys were deleted. */
+  readonly count: number;
+  /** The reply of a nested transaction. */
+  readonly txn?: TxnReply;
+}
+
+/** What a transaction gave. */
+export interface TxnReply {
+  /** Whether the comparisons held. */
+  readonly succeeded: boolean;
+  /** The revision of the store at the transaction: the one it wrote, if it wrote. */
+  readonly revision: bigint;
+  /** One for each step of the branch that ran. */
+  readonly replies: readonly OperationReply[];
+}
+
+/** What a read gave. */
+export interface RangeReply extends OperationReply {
+  readonly revision: bigint;
+}
+
+/** How long a call may take, and whether it may be sent twice. */
+export interface CallOptions {
+  /** Gives the call up; it rejects with `signal.reason`, and a write may still take effect. */
+  readonly signal?: AbortSignal;
+  /** Limit for the whole call, all attempts included, in milliseconds. @defaultValue the store's `timeout` */
+  readonly timeout?: number;
+}
+
+/** Options of a transaction. */
+export interface CommitOptions extends CallOptions {
+  /**
+   * That applying the transaction twice is the same as once, so that it may be sent again when its answer
+   * is lost. Transactions that only read always may. @defaultValue `false`
+   */
+  readonly idempotent?: boolean;
+}
+
+/** A change of one key. */
+export interface WatchEvent {
+  readonly type: 'put' | 'delete';
+  /** For a deletion only `key` and `modRevision` mean something. */
+  readonly kv: KeyValue;
+}
+
+/** Who is told of changes. Must not throw. */
+export interface WatchListener {
+  /** Changes in the order of their revisions, each once. */
+  events(events: readonly WatchEvent[]): void;
+  /** Changes up to `revision` may be missing (etcd compacted them): read the state again. */
+  gap(revision: bigint): void;
+  /** The watch is over for good: etcd refuses it, or the store was closed. */
+  closed(error: Error): void;
+}
+
+/** Options of a watch. */
+export interface WatchOptions {
+  /** The first revision of interest. @defaultValue whatever comes after the watch is ready */
+  readonly from?: bigint;
+  /** Only changes of this type. @defaultValue both */
+  readonly only?: 'put' | 'delete';
+}
+
+/** A watch that is set, or is being set. It survives reconnects without losing or repeating events. */
+export interface Watch {
+  /** The first revision whose events this listener is sure to get; `undefined` until etcd has confirmed the watch. */
+  readonly since: bigint | undefined;
+  /** Settles when `since` is known. Rejects if the watch closes before. */
+  readonly ready: Promise<void>;
+  /** Ends the watch; the listener hears no more. */
+  close(): void;
+}
+
+/**
+ * The few operations of etcd that everything here is written on. All revisions and leases are `bigint`.
+ * Calls reject with `UnavailableError` when no endpoint answers, and with `RefusedError` when etcd says no.
+ */
+export interface Store {
+  /** Reads a key or range, linearizably. */
+  read(range: RangeRequest, options?: CallOptions): Promise<RangeReply>;
+  /** Runs a transaction. */
+  commit(txn: Txn, options?: CommitOptions): Promise<TxnReply>;
+  /** Tells `listener` of changes in a range, as they happen. */
+  watch(range: KeyRange, listener: WatchListener, options?: WatchOptions): Watch;
+  /** Makes a lease with an ID of our choice (so it can be repeated) and gives the milliseconds etcd granted. */
+  grant(lease: bigint, ttl: number, options?: CallOptions): Promise<number>;
+  /** Renews a lease once and gives the milliseconds it now has; 0 if it is gone. */
+  keepAlive(lease: bigint, options?: CallOptions): Promise<number>;
+  /** Ends a lease and deletes its keys. A lease that is gone already is no error. */
+  revoke(lease: bigint, options?: CallOptions): Promise<void>;
+  /** Lets go of connections; pending calls reject. */
+  close(): void;
+}
