@@ -81,7 +81,8 @@ export class Hold implements AsyncDisposable {
    * Gives it back. Goes on through outages until etcd has confirmed it or the session has ended; calling
    * it again gives the same promise.
    *
-   * @returns whether it was held until now; `false` after a loss
+   * @returns whether it was held until now; `false` after a loss. When the answer to the release itself was
+   * lost and the key is found gone, that counts as released.
    */
   release(): Promise<boolean> {
     this.#releasing ??= this.#release();

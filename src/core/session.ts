@@ -146,6 +146,7 @@ export class Session implements AsyncDisposable {
       await Promise.race([settled, lease.clock.sleep(grace, limit.signal).catch(() => {})]);
       limit.abort();
     }
-    await lease.revoke();
+    // A lease that is lost is given up at etcd already, in the background.
+    if (lease.state === 'closed') await lease.revoke();
   }
 }

@@ -1,0 +1,243 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import { folderOf, prefixRange } from '../../src/core/keys.js';
+import { FaultProxy, startEtcd } from '../../src/embed/index.js';
+import {
+  type Coordinator,
+  Etcd3Store,
+  HoldLostError,
+  type Store,
+  type TxnReply,
+  UnavailableError,
+  WaitTimeoutError,
+} from '../../src/index.js';
+import { compact, useEtcd } from '../support/etcd.js';
+
+const etcd = useEtcd();
+const patience = { timeout: 20_000, interval: 10 };
+
+const startProxy = async (): Promise<FaultProxy> => {
+  const proxy = await FaultProxy.start(etcd.endpoint);
+  etcd.defer(() => proxy.close());
+  return proxy;
+};
+const queued = (name: string, n: number): Promise<void> =>
+  vi.waitFor(async () => expect(await etcd.count(folderOf('mutex', name))).toBe(n), patience);
+
+describe('a waiter that is cut off while history is compacted', () => {
+  it.each(['before the connection is back', 'after the connection is back'])(
+    'keeps its place and gets the lock released %s',
+    async (when) => {
+      const name = etcd.name();
+      const proxy = await startProxy();
+      const holder = await etcd.connect();
+      const waiter = await etcd.connect({ endpoints: [proxy.endpoint] });
+      const hold = await holder.mutex(name).acquire();
+      const wait = waiter.mutex(name).acquire();
+      await queued(name, 2);
+      const [place] = (await holder.mutex(name).inspect()).waiters;
+
+      proxy.cut();
+      for (let i = 0; i < 5; i += 1) {
+        await etcd.admin.commit({ success: [{ put: { key: `noise/${name}`, value: `${i}` } }] });
+      }
+      if (when.startsWith('before')) await hold.release();
+      await etcd.admin.commit({ success: [{ delete: { key: `noise/${name}` } }] });
+      await compact(etcd.endpoint, etcd.admin);
+      proxy.heal();
+      if (when.startsWith('after')) await hold.release();
+
+      const next = await wait;
+      expect(next.token).toBe(place?.token);
+      expect(next.lost).toBe(undefined);
+      expect(await next.release()).toBe(true);
+    },
+  );
+});
+
+it('learns that its key was deleted while it was cut off and history was compacted', async () => {
+  const proxy = await startProxy();
+  const coordinator = await etcd.connect({ endpoints: [proxy.endpoint] });
+  const hold = await coordinator.mutex(etcd.name()).acquire();
+  proxy.cut();
+  await etcd.admin.commit({ success: [{ delete: { key: hold.key } }] });
+  await etcd.admin.commit({ success: [{ put: { key: `noise/${hold.key}`, value: '' } }] });
+  await compact(etcd.endpoint, etcd.admin);
+  proxy.heal();
+  await vi.waitFor(() => expect(hold.lost).toBe('deleted'), patience);
+});
+
+describe.each([2_000, 5_000])('a holder with a TTL of %i ms that falls silent', (ttl) => {
+  it('is told of the loss before etcd removes its key, every time', {
+    timeout: 60_000,
+  }, async () => {
+    const round = async (): Promise<{ told: number; removed: number }> => {
+      const proxy = await startProxy();
+      const endpoints = [proxy.endpoint];
+      const coordinator = await etcd.connect({ endpoints, session: { ttl } });
+      const hold = await coordinator.mutex(etcd.name()).acquire();
+      const told = new Promise<number>((resolve) => {
+        hold.signal.addEventListener('abort', () => resolve(performance.now()));
+      });
+      const removed = new Promise<number>((resolve) => {
+        const listener = {
+          events: () => resolve(performance.now()),
+          gap: () => {},
+          closed: () => {},
+        };
+        const watch = etcd.admin.watch({ key: hold.key }, listener, {
+          from: hold.token,
+          only: 'delete',
+        });
+        etcd.defer(() => watch.close());
+      });
+      await delay(1_200 + 800 * Math.random());
+      proxy.blackhole();
+      return { told: await told, removed: await removed };
+    };
+    const rounds = await Promise.all(Array.from({ length: 20 }, round));
+    expect(rounds.filter(({ told, removed }) => told >= removed)).toEqual([]);
+  });
+});
+
+describe('a request that reaches etcd long after it was given up', () => {
+  /** Connects so that the first write of a place in line gets no answer; `deliver` lets it arrive. */
+  const connectWithLateWrite = async (): Promise<{
+    coordinator: Coordinator;
+    deliver: () => Promise<TxnReply>;
+  }> => {
+    let late: (() => Promise<TxnReply>) | undefined;
+    const coordinator = await etcd.connect({}, (store) => {
+      const commit: Store['commit'] = (txn, options) => {
+        if (late || !txn.success?.some((step) => 'put' in step)) return store.commit(txn, options);
+        late = () => store.commit(txn, options);
+        const failure = { endpoint: 'test', status: 'DEADLINE_EXCEEDED', message: 'stuck' };
+        return Promise.reject(new UnavailableError('unknown', [failure]));
+      };
+      return { ...bound(store), commit };
+    });
+    return { coordinator, deliver: () => late?.() ?? Promise.reject(new Error('nothing sent')) };
+  };
+  const bound = (store: Store): Store => ({
+    read: (...args) => store.read(...args),
+    commit: (...args) => store.commit(...args),
+    watch: (...args) => store.watch(...args),
+    grant: (...args) => store.grant(...args),
+    keepAlive: (...args) => store.keepAlive(...args),
+    revoke: (...args) => store.revoke(...args),
+    close: () => store.close(),
+  });
+
+  it('does not bring back a lock that was released', async () => {
+    const { coordinator, deliver } = await connectWithLateWrite();
+    const mutex = coordinator.mutex(etcd.name());
+    const hold = await mutex.acquire();
+    expect(await hold.release()).toBe(true);
+    expect((await deliver()).succeeded).toBe(false);
+    expect((await mutex.inspect()).holder).toBe(undefined);
+    expect(await (await mutex.acquire()).release()).toBe(true);
+  });
+
+  it('does not bring back a place that was given up', async () => {
+    const { coordinator, deliver } = await connectWithLateWrite();
+    const mutex = coordinator.mutex(etcd.name());
+    const blocker = await (await etcd.connect()).mutex(mutex.name).acquire();
+    await expect(mutex.acquire({ timeout: 200 })).rejects.toThrow(WaitTimeoutError);
+    await queued(mutex.name, 1);
+    expect((await deliver()).succeeded).toBe(false);
+    await blocker.release();
+    expect((await mutex.inspect()).holder).toBe(undefined);
+  });
+
+  it('does not take the lock for a try that lost', async () => {
+    const { coordinator, deliver } = await connectWithLateWrite();
+    const mutex = coordinator.mutex(etcd.name());
+    const blocker = await (await etcd.connect()).mutex(mutex.name).acquire();
+    expect(await mutex.tryAcquire()).toBe(undefined);
+    await blocker.release();
+    await expect.poll(async () => (await deliver()).succeeded).toBe(false);
+    expect((await mutex.inspect()).holder).toBe(undefined);
+  });
+});
+
+describe('an event loop that stands still past the deadline', () => {
+  const standStill = (ms: number): void => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  };
+
+  it('finds the signal aborted in the first code that runs again', async () => {
+    const coordinator = await etcd.connect({ session: { ttl: 2_000 } });
+    const { signal, key } = await coordinator.mutex(etcd.name()).acquire();
+    // This timer is due long before ours; it runs first.
+    const seen = new Promise<boolean>((resolve) => {
+      setTimeout(() => resolve(signal.aborted), 10);
+    });
+    standStill(1_700);
+    expect(signal.aborted).toBe(true);
+    expect(await seen).toBe(true);
+    expect(() => signal.throwIfAborted()).toThrow(HoldLostError);
+    expect(signal.reason).toMatchObject({
+      reason: 'no-contact',
+      message: expect.stringContaining(key),
+    });
+  });
+
+  it('has a guarded transaction refused without a word to etcd', async () => {
+    const coordinator = await etcd.connect({ session: { ttl: 2_000 } });
+    const hold = await coordinator.mutex(etcd.name()).acquire();
+    standStill(1_700);
+    const key = `never/${hold.key}`;
+    await expect(hold.txn().put(key, 'written').commit()).rejects.toThrow(HoldLostError);
+    expect(await etcd.count(key)).toBe(0);
+  });
+});
+
+describe('with a member of three that stands still', () => {
+  it('loses at most the calls on their way to it', { timeout: 60_000 }, async () => {
+    await using cluster = await startEtcd({ members: 3, unsafeNoFsync: true });
+    const leader = await cluster.leader();
+    const follower = cluster.members.find((member) => member !== leader);
+    if (!follower) throw new Error('no follower');
+    const others = cluster.members.filter((member) => member !== follower);
+    const endpoints = [follower, ...others].map((member) => member.endpoint);
+    const store = new Etcd3Store({ endpoints });
+    await store.read({ key: 'x' });
+    follower.pause();
+    const failures: unknown[] = [];
+    for (let i = 0; i < 30; i += 1) {
+      await store
+        .read({ key: 'x' }, { timeout: 700 })
+        .catch((error: unknown) => failures.push(error));
+    }
+    expect(failures.filter((error) => !(error instanceof UnavailableError))).toEqual([]);
+    expect(failures.length).toBeLessThanOrEqual(1);
+    follower.resume();
+    store.close();
+  });
+
+  it('keeps its hold and its place in line', { timeout: 60_000 }, async () => {
+    const cluster = await startEtcd({ members: 3, unsafeNoFsync: true });
+    const leader = await cluster.leader();
+    const follower = cluster.members.find((member) => member !== leader);
+    if (!follower) throw new Error('no follower');
+    const others = cluster.members.filter((member) => member !== follower);
+    etcd.defer(() => cluster.stop());
+    const endpoints = [follower, ...others].map((member) => member.endpoint);
+    const name = etcd.name();
+    const session = { ttl: 5_000 };
+    const holder = await etcd.connect({ endpoints, session });
+    const waiter = await etcd.connect({ endpoints, session });
+    const hold = await holder.mutex(name).acquire();
+    const wait = waiter.mutex(name).acquire();
+    await vi.waitFor(async () => {
+      expect((await holder.mutex(name).inspect()).waiters.length).toBe(1);
+    }, patience);
+    follower.pause();
+    await delay(6_000);
+    expect(hold.lost).toBe(undefined);
+    expect(await hold.release()).toBe(true);
+    expect(await (await wait).release()).toBe(true);
+    follower.resume();
+    expect((await waiter.store.read(prefixRange(folderOf('mutex', name)))).count).toBe(0);
+  });
+});
