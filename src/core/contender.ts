@@ -1,16 +1,21 @@
 import { HoldLostError, RefusedError, UnavailableError } from './errors.js';
-import type { Data } from './keys.js';
+import { type Data, keyId } from './keys.js';
 import type { LineSpec } from './line.js';
 import { persist } from './persist.js';
 import type { Session } from './session.js';
-import type { Compare, KeyValue, Operation, Txn, TxnReply } from './store.js';
+import type { CallOptions, Compare, KeyValue, Operation, Txn, TxnReply } from './store.js';
 
-/** What a contender knows of the line at one revision. */
+/** What a contender knows of the line at one revision, at which its own key was there. */
 export interface View {
   readonly revision: bigint;
-  /** The keys next before ours, newest first: as many as there are slots, or all there are. */
-  readonly ahead: readonly Uint8Array[];
+  /** The rivals before us, by `keyId`: all of them, or the newest `listed` if there are more. */
+  readonly ahead: Set<string>;
+  /** Whether that is all of them. */
+  readonly complete: boolean;
 }
+
+/** More rivals than that are not listed one by one. */
+export const listed = 64;
 
 /** One place in a line: a key with a name of its own, so that every step can be repeated and undone. */
 export class Contender {
@@ -22,6 +27,8 @@ export class Contender {
   readonly #session: Session;
   readonly #spec: LineSpec;
   readonly #value: Data;
+  /** When the last request that showed our key to be there was sent, by the session's clock. */
+  seenAt = 0;
   #sent: Promise<unknown> | undefined;
 
   constructor(session: Session, spec: LineSpec, value: Data) {
@@ -62,12 +69,13 @@ export class Contender {
    * @throws HoldLostError if it is not.
    */
   async look(signal: AbortSignal): Promise<View> {
-    const { store, clock } = this.#session;
-    const txn: Txn = {
-      compare: [{ key: this.key, target: 'create', to: this.token }],
-      success: [this.#rivalsBefore(this.token)],
-    };
-    const reply = await persist((limit) => store.commit(txn, limit), signal, clock);
+    const sent = this.#session.clock.now();
+    const compare: Compare[] = [{ key: this.key, target: 'create', to: this.token }];
+    const reply = await this.#commit(
+      { compare, success: [this.#rivalsBefore(this.token)] },
+      signal,
+    );
+    this.seenAt = sent;
     if (!reply.succeeded) throw new HoldLostError(`place in line ${this.key}`, 'deleted');
     return viewOf(reply);
   }
@@ -95,13 +103,25 @@ export class Contender {
     reads: Operation[],
     signal: AbortSignal,
   ): Promise<{ reply: TxnReply; ours: KeyValue | undefined }> {
-    const { store, clock, lease, fence, id } = this.#session;
-    const send = async (limit: { timeout?: number }): Promise<TxnReply> => {
-      const txn: Txn = {
-        compare: [{ key: this.key, target: 'create', to: 0n }, fence.standing, ...conditions],
-        success: [...reads, { put: { key: this.key, value: this.#value, lease: id } }],
-        failure: [{ range: { key: this.key, keysOnly: true } }, fence.read],
-      };
+    const { fence, id, clock } = this.#session;
+    const absent: Compare = { key: this.key, target: 'create', to: 0n };
+    const put: Operation = { put: { key: this.key, value: this.#value, lease: id } };
+    const success = [...reads, put];
+    for (;;) {
+      this.seenAt = clock.now();
+      const compare = [absent, fence.standing, ...conditions];
+      const reply = await this.#commit({ compare, success }, signal);
+      if (reply.succeeded) return { reply, ours: undefined };
+      const why = [{ range: { key: this.key, keysOnly: true } }, fence.read];
+      const { replies } = await this.#commit({ success: why }, signal);
+      const [ours] = replies[0]?.kvs ?? [];
+      if (ours || !fence.learn(replies[1])) return { reply, ours };
+    }
+  }
+
+  async #commit(txn: Txn, signal: AbortSignal): Promise<TxnReply> {
+    const { store, clock, lease } = this.#session;
+    const send = async (limit: CallOptions): Promise<TxnReply> => {
       try {
         return await store.commit(txn, limit);
       } catch (error) {
@@ -109,29 +129,26 @@ export class Contender {
         throw error;
       }
     };
-    for (;;) {
-      try {
-        const reply = await persist((limit) => (this.#sent = send(limit)), signal, clock);
-        const [ours] = reply.succeeded ? [] : (reply.replies[0]?.kvs ?? []);
-        if (reply.succeeded || ours || !fence.learn(reply.replies[1])) return { reply, ours };
-      } catch (error) {
-        if (error instanceof RefusedError && /lease not found/.test(error.message)) {
-          lease.lose('expired');
-          signal.throwIfAborted();
-        }
-        throw error;
+    try {
+      return await persist((limit) => (this.#sent = send(limit)), signal, clock);
+    } catch (error) {
+      if (error instanceof RefusedError && /lease not found/.test(error.message)) {
+        lease.lose('expired');
+        signal.throwIfAborted();
       }
+      throw error;
     }
   }
 
   #rivalsBefore(token?: bigint): Operation {
-    const { rivals, slots } = this.#spec;
+    const { rivals } = this.#spec;
     const older = token === undefined ? {} : { maxCreateRevision: token - 1n };
     const newestFirst = { sortBy: 'create', order: 'descending' } as const;
-    return { range: { ...rivals, ...older, ...newestFirst, limit: slots, keysOnly: true } };
+    return { range: { ...rivals, ...older, ...newestFirst, limit: listed, keysOnly: true } };
   }
 }
 
 function viewOf({ revision, replies }: TxnReply): View {
-  return { revision, ahead: replies[0]?.kvs.map(({ key }) => key) ?? [] };
+  const ahead = new Set(replies[0]?.kvs.map(({ key }) => keyId(key)));
+  return { revision, ahead, complete: ahead.size < listed };
 }

@@ -4,19 +4,24 @@ import { type KeyRange, keyId } from './keys.js';
 import { persist } from './persist.js';
 import type { Session } from './session.js';
 import { checkedController } from './signals.js';
-import type { CallOptions, Compare, Operation, TxnReply, Watch, WatchEvent } from './store.js';
+import type { CallOptions, Compare, Operation, TxnReply, Watch, WatchListener } from './store.js';
 
-/** Where a hold was proven, and the range whose watch shows its end. */
-export interface Proof {
+/** How a hold came to be. */
+export interface Grant {
   readonly key: string;
   readonly token: bigint;
   /** The revision at which the key was seen to be ours. */
   readonly revision: bigint;
-  /** A range around the key that others watch too. */
+  /** A range around the key that is watched for departures anyway. */
   readonly range: KeyRange;
   /** Whether a write of the key got no answer, and might still arrive after the release. */
   readonly unanswered: boolean;
+  /** Whether the key was last seen by a linearizable read so long ago that another is due. */
+  readonly verify: boolean;
 }
+
+/** Most holds end sooner than this many milliseconds; they do without a watch of their key. */
+const watchAfter = 20;
 
 /** Something won. It is ours until it is released or lost, and `signal` tells of a loss. */
 export class Hold implements AsyncDisposable {
@@ -25,31 +30,24 @@ export class Hold implements AsyncDisposable {
   /** The fencing token: the create revision of `key`. Later holders of the same thing have larger ones. */
   readonly token: bigint;
   readonly #session: Session;
-  readonly #controller: AbortController = checkedController(() => this.#session.lease.check());
-  readonly #watch: Watch;
+  readonly #grant: Grant;
+  readonly #onLost: (hold: Hold) => void;
   readonly #stopListening: () => void;
-  readonly #unanswered: boolean;
+  readonly #stopTimer: () => void;
+  #controller: AbortController | undefined;
+  #watch: Watch | undefined;
   #lost: LossReason | undefined;
   #releasing: Promise<boolean> | undefined;
 
-  constructor(session: Session, { key, token, revision, range, unanswered }: Proof) {
+  constructor(session: Session, grant: Grant, onLost: (hold: Hold) => void) {
     this.#session = session;
-    this.#unanswered = unanswered;
-    this.key = key;
-    this.token = token;
+    this.#grant = grant;
+    this.#onLost = onLost;
+    this.key = grant.key;
+    this.token = grant.token;
     this.#stopListening = session.lease.onEnd((reason) => this.#lose(reason));
-    const id = keyId(key);
-    this.#watch = session.store.watch(
-      range,
-      {
-        events: (events: readonly WatchEvent[]) => {
-          if (events.some(({ kv }) => keyId(kv.key) === id)) this.#lose('deleted');
-        },
-        gap: () => void this.#verify(),
-        closed: () => this.#lose('no-contact'),
-      },
-      { from: revision + 1n, only: 'delete' },
-    );
+    this.#stopTimer = session.clock.after(watchAfter, () => this.#watchKey());
+    if (grant.verify) void this.#verify();
   }
 
   /**
@@ -58,6 +56,7 @@ export class Hold implements AsyncDisposable {
    */
   get signal(): AbortSignal {
     this.#session.lease.check();
+    this.#controller ??= this.#newController();
     return this.#controller.signal;
   }
 
@@ -116,7 +115,7 @@ export class Hold implements AsyncDisposable {
     const held = this.lost === undefined;
     this.#settle();
     const remove: Operation = { delete: { key: this.key } };
-    const success = this.#unanswered ? [remove, fence.raise] : [remove];
+    const success = this.#grant.unanswered ? [remove, fence.raise] : [remove];
     let mayHaveDeleted = false;
     const compareAndDelete = async (limit: CallOptions): Promise<boolean> => {
       try {
@@ -141,13 +140,36 @@ export class Hold implements AsyncDisposable {
     if (this.#lost || this.#releasing) return;
     this.#lost = reason;
     this.#settle();
-    this.#controller.abort(new HoldLostError(this.key, reason));
+    this.#controller?.abort(new HoldLostError(this.key, reason));
+    this.#onLost(this);
+  }
+
+  #newController(): AbortController {
+    const controller = checkedController(() => this.#session.lease.check());
+    if (this.#lost) controller.abort(new HoldLostError(this.key, this.#lost));
+    return controller;
   }
 
   /** From here on nothing changes any more. */
   #settle(): void {
-    this.#stopListening();
+    this.#stopListening?.();
+    this.#stopTimer?.();
     this.#watch?.close();
+  }
+
+  /** Watches for the removal of the key since it was last seen, by whomever. */
+  #watchKey(): void {
+    const { range, revision } = this.#grant;
+    const id = keyId(this.key);
+    const listener: WatchListener = {
+      events: (events) => {
+        if (events.some(({ kv }) => keyId(kv.key) === id)) this.#lose('deleted');
+      },
+      gap: () => void this.#verify(),
+      closed: () => this.#lose('no-contact'),
+    };
+    const options = { from: revision + 1n, only: 'delete' } as const;
+    this.#watch = this.#session.store.watch(range, listener, options);
   }
 
   async #verify(): Promise<void> {

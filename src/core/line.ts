@@ -1,5 +1,5 @@
 import { type Codec, json } from './codec.js';
-import { Contender } from './contender.js';
+import { Contender, listed, type View } from './contender.js';
 import { Departures } from './departures.js';
 import { Hold } from './hold.js';
 import { type Data, type KeyRange, prefixRange } from './keys.js';
@@ -32,13 +32,22 @@ export interface LineEntry {
   readonly age: number | undefined;
 }
 
+/**
+ * A wait ends with an event, which a member that fell behind may deliver late. So whoever's key was not read
+ * within so many milliseconds before has it read right after, and learns at once if it was gone.
+ */
+const freshness = 1_000;
+
 type Ticket = Owner & { readonly at: number };
 
 /**
  * The FIFO line that locks, semaphores and elections are made of. A contender owns a key bound to its
- * session; it is in when fewer than `slots` older rivals exist. Whoever waits watches only for the `slots`
- * rivals next before it, and is let in on a linearizable read that shows its own key alive. The order is
- * that of create revisions, as in etcd's own `concurrency` package, with which a line may be shared.
+ * session, and is in when fewer than `slots` older rivals exist. The order is that of create revisions, as
+ * in etcd's own `concurrency` package, with which a line may be shared.
+ *
+ * Joining tells who is ahead; from there a live watch of the line, shared by all who wait in this process,
+ * tells who leaves, so that nothing is read when our turn comes. The watch's events are etcd's own
+ * history in order: the one that lets us in proves that our key existed when all who were ahead were gone.
  */
 export class Line {
   readonly #session: Session;
@@ -56,28 +65,26 @@ export class Line {
    * @throws WaitTimeoutError, or the reason of `wait.signal`: our place in the line is given up.
    * @throws HoldLostError if somebody deleted our place; SessionLostError, ClosedError if the session ended.
    */
-  async enter(wait: WaitOptions, onWaiting: () => void): Promise<Hold> {
-    const { store, signal: life, clock } = this.#session;
-    const { rivals, slots } = this.#spec;
+  async enter(
+    wait: WaitOptions,
+    onWaiting: () => void,
+    onLost: (hold: Hold) => void,
+  ): Promise<Hold> {
+    const { signal: life, clock } = this.#session;
     const scope = waitScope(wait, life, clock);
     try {
       scope.signal.throwIfAborted();
-      const departures = new Departures(store, rivals);
       const contender = new Contender(this.#session, this.#spec, this.#ticket());
       try {
         let view = await contender.join(scope.signal);
-        if (view.ahead.length >= slots) onWaiting();
-        while (view.ahead.length >= slots) {
-          const leaving = [...view.ahead, contender.key];
-          await departures.ofAny(leaving, view.revision, scope.signal);
-          view = await contender.look(scope.signal);
+        if (view.ahead.size >= this.#spec.slots) {
+          onWaiting();
+          view = await this.#wait(contender, view, scope.signal);
         }
-        return this.#hold(contender, view.revision);
+        return this.#hold(contender, view.revision, onLost);
       } catch (error) {
         contender.withdraw();
         throw error;
-      } finally {
-        departures.close();
       }
     } finally {
       scope.dispose();
@@ -89,14 +96,14 @@ export class Line {
    *
    * @returns `undefined` if somebody is in the line
    */
-  async tryEnter(wait: WaitOptions): Promise<Hold | undefined> {
+  async tryEnter(wait: WaitOptions, onLost: (hold: Hold) => void): Promise<Hold | undefined> {
     const { signal: life, clock } = this.#session;
     const scope = waitScope(wait, life, clock);
     const contender = new Contender(this.#session, this.#spec, this.#ticket());
     try {
       scope.signal.throwIfAborted();
       const revision = await contender.tryJoin(scope.signal);
-      return revision === undefined ? undefined : this.#hold(contender, revision);
+      return revision === undefined ? undefined : this.#hold(contender, revision, onLost);
     } catch (error) {
       contender.withdraw();
       throw error;
@@ -118,9 +125,34 @@ export class Line {
     }
   }
 
-  #hold({ key, token, unanswered }: Contender, revision: bigint): Hold {
+  /**
+   * Waits until fewer than `slots` of those ahead are left, by the events of a watch that misses none and
+   * shows the end of our own key in the same order.
+   */
+  async #wait(contender: Contender, joined: View, signal: AbortSignal): Promise<View> {
+    const { rivals, slots } = this.#spec;
+    const departures = new Departures(this.#session.store, rivals, contender.key);
+    try {
+      let view = joined;
+      while (view.ahead.size >= slots) {
+        const { ahead, complete } = view;
+        // Before the last of a long list has left, there is time to learn who was not on it.
+        const atMost = complete ? slots - 1 : listed / 2;
+        const revision = await departures.until(ahead, atMost, view.revision, signal);
+        if (complete && revision !== undefined) view = { revision, ahead, complete };
+        else view = await contender.look(signal);
+      }
+      return view;
+    } finally {
+      departures.close();
+    }
+  }
+
+  #hold(contender: Contender, revision: bigint, onLost: (hold: Hold) => void): Hold {
+    const { key, token, unanswered, seenAt } = contender;
+    const verify = this.#session.clock.now() - seenAt > freshness;
     const range = this.#spec.rivals;
-    return new Hold(this.#session, { key, token, revision, range, unanswered });
+    return new Hold(this.#session, { key, token, revision, range, unanswered, verify }, onLost);
   }
 
   #ticket(): Data {

@@ -70,6 +70,7 @@ export interface WaitScope {
  * @throws ArgumentError if `timeout` is not a duration.
  */
 export function waitScope(wait: WaitOptions, life: AbortSignal, clock: Clock): WaitScope {
+  if (!wait.signal && wait.timeout === undefined) return { signal: life, dispose: () => {} };
   const controller = new AbortController();
   const stop = [wait.signal, life].map((signal) =>
     onAbort(signal, () => controller.abort(signal?.reason)),

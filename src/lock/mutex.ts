@@ -4,7 +4,7 @@ import { folderOf, prefixRange } from '../core/keys.js';
 import { Line, type LineEntry } from '../core/line.js';
 import { Recipe } from '../core/recipe.js';
 import type { Session } from '../core/session.js';
-import { onAbort, type WaitOptions } from '../core/signals.js';
+import type { WaitOptions } from '../core/signals.js';
 import { nonEmpty } from '../core/validate.js';
 
 /** Options of a mutex. */
@@ -68,7 +68,7 @@ export class Mutex extends Recipe<MutexEvents> {
   async acquire(wait: WaitOptions = {}): Promise<Hold> {
     const { clock } = this.session;
     const asked = clock.now();
-    const hold = await this.#line.enter(wait, () => this.emit('waiting', { name: this.name }));
+    const hold = await this.#line.enter(wait, this.#onWaiting, this.#onLost);
     return this.#acquired(hold, clock.now() - asked);
   }
 
@@ -79,7 +79,7 @@ export class Mutex extends Recipe<MutexEvents> {
    * @throws as `acquire`.
    */
   async tryAcquire(wait: WaitOptions = {}): Promise<Hold | undefined> {
-    const hold = await this.#line.tryEnter(wait);
+    const hold = await this.#line.tryEnter(wait, this.#onLost);
     return hold && this.#acquired(hold, 0);
   }
 
@@ -105,7 +105,6 @@ export class Mutex extends Recipe<MutexEvents> {
     const hold = await this.acquire(wait);
     let result: T;
     try {
-      hold.signal.throwIfAborted();
       result = await work(hold);
     } catch (error) {
       await hold.release().catch(() => {});
@@ -116,9 +115,19 @@ export class Mutex extends Recipe<MutexEvents> {
   }
 
   #acquired(hold: Hold, waited: number): Hold {
-    const event = { name: this.name, key: hold.key, token: hold.token };
-    onAbort(hold.signal, () => this.emit('lost', { ...event, reason: hold.lost ?? 'deleted' }));
-    this.emit('acquired', { ...event, waited });
+    this.emit('acquired', { ...this.#eventOf(hold), waited });
     return hold;
+  }
+
+  readonly #onWaiting = (): void => {
+    this.emit('waiting', { name: this.name });
+  };
+
+  readonly #onLost = (hold: Hold): void => {
+    this.emit('lost', { ...this.#eventOf(hold), reason: hold.lost ?? 'deleted' });
+  };
+
+  #eventOf({ key, token }: Hold): HoldEvent {
+    return { name: this.name, key, token };
   }
 }

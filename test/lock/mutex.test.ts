@@ -25,10 +25,11 @@ describe('a mutex', () => {
   it('writes nothing and waits for nothing when a try loses', async () => {
     const [a, b] = [await etcd.connect(), await etcd.connect()];
     const name = etcd.name();
-    await using _hold = await a.mutex(name).acquire();
+    await using hold = await a.mutex(name).acquire();
     const before = await etcd.admin.read({ key: name });
     expect(await b.mutex(name).tryAcquire()).toBe(undefined);
     expect((await etcd.admin.read({ key: name })).revision).toBe(before.revision);
+    expect(hold.lost).toBe(undefined);
   });
 
   it('does not meet a mutex whose name lies inside its own', async () => {
