@@ -60,7 +60,7 @@ export class SessionLostError extends CoordinationError {
   }
 }
 
-/** The `timeout` given to a waiting call passed before its turn came; nothing is left behind in etcd. */
+/** The `timeout` given to a waiting call passed before its turn came; its place is being given up. */
 export class WaitTimeoutError extends CoordinationError {
   constructor(timeout: number) {
     super('ERR_WAIT_TIMEOUT', `not granted within ${timeout} ms`);

@@ -12,6 +12,46 @@ import type { CallOptions } from './store.js';
 /** What a request does when it is applied: nothing, the same thing however often, or something each time. */
 export type Effect = 'none' | 'idempotent' | 'once';
 
+/** An attempt with fewer milliseconds left could only hide what the earlier ones said. */
+const tooLittle = 10;
+
+/** What the attempts of one call have come to. */
+class Attempts {
+  /** The endpoints of this turn. */
+  readonly tried: Set<Endpoint> = new Set();
+  readonly #effect: Effect;
+  /** The last word of each endpoint. */
+  readonly #failures = new Map<Endpoint, EndpointFailure>();
+  #outcome: UnavailableError['outcome'] = 'not-applied';
+
+  constructor(effect: Effect) {
+    this.#effect = effect;
+  }
+
+  get failed(): boolean {
+    return this.#failures.size > 0;
+  }
+
+  /** Whether another attempt might do twice what may be done once. */
+  get isOver(): boolean {
+    return this.#effect === 'once' && this.#outcome === 'unknown';
+  }
+
+  has(endpoint: Endpoint): boolean {
+    return this.#failures.has(endpoint);
+  }
+
+  add(endpoint: Endpoint, error: unknown, maybeApplied: boolean): void {
+    this.#failures.set(endpoint, failureOf(endpoint.name, error));
+    if (maybeApplied && this.#effect !== 'none') this.#outcome = 'unknown';
+  }
+
+  toError(cause?: unknown): UnavailableError {
+    const options = cause === undefined ? {} : { cause };
+    return new UnavailableError(this.#outcome, [...this.#failures.values()], options);
+  }
+}
+
 /**
  * The endpoints of a cluster. Stays with one while it answers; one that fails or falls silent is set
  * aside for a growing time and the call goes to the next.
@@ -57,15 +97,13 @@ export class EndpointPool {
     const deadline = this.#clock.now() + timeout;
     // Half the time at most for the first attempt: otherwise a short limit would leave none for a second.
     const patience = effect === 'once' ? timeout : Math.min(this.attemptTimeout, timeout / 2);
-    const failures = new Map<Endpoint, EndpointFailure>();
-    const tried = new Set<Endpoint>();
+    const attempts = new Attempts(effect);
     const pause = new Backoff();
-    let outcome: UnavailableError['outcome'] = 'not-applied';
     for (;;) {
       signal?.throwIfAborted();
       const left = deadline - this.#clock.now();
-      if (left <= 0) throw new UnavailableError(outcome, [...failures.values()]);
-      const endpoint = this.pick(tried);
+      if (left < tooLittle && attempts.failed) throw attempts.toError();
+      const endpoint = this.pick(attempts.tried);
       const logins = this.#logins;
       try {
         await this.#ensureLogin(endpoint);
@@ -74,26 +112,12 @@ export class EndpointPool {
         return reply;
       } catch (error) {
         signal?.throwIfAborted();
-        if (this.#closed) throw new ClosedError('store');
-        const verdict = judge(error);
-        if (verdict === 'refused') throw refusalOf(error);
-        if (verdict === 'unauthenticated') {
-          if (!this.#auth || failures.has(endpoint)) throw refusalOf(error);
-          failures.set(endpoint, failureOf(endpoint.name, error));
-          this.#forgetLogin(logins);
-          continue;
-        }
-        failures.set(endpoint, failureOf(endpoint.name, error));
-        this.setAside(endpoint);
-        if (verdict === 'unknown' && effect !== 'none') outcome = 'unknown';
-        if (outcome === 'unknown' && effect === 'once') {
-          throw new UnavailableError(outcome, [...failures.values()], { cause: error });
-        }
-        tried.add(endpoint);
+        this.#failed(attempts, endpoint, error, logins);
       }
-      if (tried.size === this.#endpoints.length) {
-        tried.clear();
-        await this.#clock.sleep(Math.min(pause.next(), deadline - this.#clock.now()), signal);
+      if (attempts.tried.size === this.#endpoints.length) {
+        attempts.tried.clear();
+        const rest = deadline - this.#clock.now();
+        await this.#clock.sleep(Math.max(0, Math.min(pause.next(), rest)), signal);
       }
     }
   }
@@ -137,6 +161,24 @@ export class EndpointPool {
   close(): void {
     this.#closed = true;
     for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  /** Returns if another attempt may be made, and throws otherwise. */
+  #failed(attempts: Attempts, endpoint: Endpoint, error: unknown, logins: number): void {
+    if (this.#closed) throw new ClosedError('store');
+    const verdict = judge(error);
+    if (verdict === 'refused') throw refusalOf(error);
+    if (verdict === 'unauthenticated') {
+      // A new token that is refused too will not get better.
+      if (!this.#auth || attempts.has(endpoint)) throw refusalOf(error);
+      attempts.add(endpoint, error, false);
+      this.#forgetLogin(logins);
+      return;
+    }
+    this.setAside(endpoint);
+    attempts.tried.add(endpoint);
+    attempts.add(endpoint, error, verdict === 'unknown');
+    if (attempts.isOver) throw attempts.toError(error);
   }
 
   #forgetLogin(logins: number): void {

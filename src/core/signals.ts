@@ -50,11 +50,16 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /** The outcome of `promise`, unless `signal` aborts first: then rejects with its reason. The promise itself goes on. */
-export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const release = onAbort(signal, () => reject(signal.reason));
-    promise.then(resolve, reject).finally(release);
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  let release: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    release = onAbort(signal, () => reject(signal.reason as Error));
   });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    release?.();
+  }
 }
 
 /** One signal out of several reasons to stop waiting. `dispose` lets go of all of them. */

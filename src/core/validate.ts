@@ -1,9 +1,12 @@
 import { ArgumentError } from './errors.js';
 
-/** Passes a duration or throws. @throws ArgumentError unless it is a finite number of at least `min` milliseconds. */
+/** What Node's timers can wait for: almost 25 days. */
+const longest = 2 ** 31 - 1;
+
+/** Passes a duration or throws. @throws ArgumentError unless it is a number of milliseconds that a timer can wait for. */
 export function milliseconds(option: string, value: number, min = 0): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value < min) {
-    throw new ArgumentError(option, `a finite number of milliseconds >= ${min}`, value);
+  if (!(typeof value === 'number' && value >= min && value <= longest)) {
+    throw new ArgumentError(option, `a number of milliseconds from ${min} to ${longest}`, value);
   }
   return value;
 }

@@ -58,7 +58,8 @@ export class Mutex extends Recipe<MutexEvents> {
   }
 
   /**
-   * Waits in line for the lock. A call that fails leaves nothing behind in etcd.
+   * Waits in line for the lock. A call that fails gives its place up in the background, and goes on trying
+   * until that is sure.
    *
    * @throws WaitTimeoutError after `wait.timeout`.
    * @throws the reason of `wait.signal` when it aborts.

@@ -1,3 +1,5 @@
+// tsyringe, which tests import too, asks for this first.
+import 'reflect-metadata';
 import { inject } from 'vitest';
 
 // Tests that start members of their own use the release of their project.

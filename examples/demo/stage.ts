@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { ensureEtcd } from '../../scripts/get-etcd.js';
+import { findEtcd } from '../../src/embed/binary.js';
+import { type EtcdCluster, startEtcd } from '../../src/embed/index.js';
+import { type Coordinator, connect } from '../../src/index.js';
+
+const EVERYTHING = { key: '', end: '\0' };
+
+/** An etcd to play on, and a part of it that is ours. Disposing leaves nothing behind. */
+export class Stage implements AsyncDisposable {
+  readonly endpoints: readonly string[];
+  /** Before all keys of this run. */
+  readonly prefix: string = `demo-${randomUUID()}/`;
+  /** Sees only what is below the prefix. */
+  readonly room: Coordinator;
+  readonly #coordinator: Coordinator;
+  readonly #etcd: EtcdCluster | undefined;
+
+  private constructor(
+    endpoints: readonly string[],
+    coordinator: Coordinator,
+    etcd: EtcdCluster | undefined,
+  ) {
+    this.endpoints = endpoints;
+    this.room = coordinator.namespace(this.prefix);
+    this.#coordinator = coordinator;
+    this.#etcd = etcd;
+  }
+
+  /** Connects to the cluster given, or starts an etcd, which is fetched if there is none on this machine. */
+  static async set(endpoints: readonly string[] | undefined, signal: AbortSignal): Promise<Stage> {
+    const etcd = endpoints
+      ? undefined
+      : await startEtcd({ binary: await binary(), signal, unsafeNoFsync: true });
+    const used = endpoints ?? etcd?.endpoints ?? [];
+    try {
+      const session = { label: 'demo' };
+      return new Stage(used, await connect({ endpoints: used, session }), etcd);
+    } catch (error) {
+      await etcd?.stop();
+      throw error;
+    }
+  }
+
+  /** What it is, for people. */
+  get description(): string {
+    return `${this.#etcd ? `etcd ${this.#etcd.version}` : 'etcd'} at ${this.endpoints.join(', ')}`;
+  }
+
+  /** All keys of this run that there are now. */
+  async keys(): Promise<string[]> {
+    const { kvs } = await this.room.store.read({ ...EVERYTHING, keysOnly: true });
+    return kvs.map(({ key }) => key.toString());
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      const clear = { success: [{ delete: EVERYTHING }] };
+      if (!this.#etcd) await this.room.store.commit(clear, { idempotent: true });
+      await this.#coordinator.close();
+    } finally {
+      await this.#etcd?.stop();
+    }
+  }
+}
+
+async function binary(): Promise<string> {
+  const named = process.env['ETCD_BIN'];
+  if (named) return named;
+  const installed = await findEtcd().catch(() => undefined);
+  return installed?.path ?? (await ensureEtcd('newest')).etcd;
+}

@@ -1,0 +1,250 @@
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { prefixRange } from '../../src/core/keys.js';
+import { FaultProxy, startEtcd } from '../../src/embed/index.js';
+import {
+  ArgumentError,
+  ClosedError,
+  connect,
+  Etcd3Store,
+  RefusedError,
+  UnavailableError,
+} from '../../src/index.js';
+import { useEtcd } from '../support/etcd.js';
+
+const etcd = useEtcd();
+const open = (options: ConstructorParameters<typeof Etcd3Store>[0]): Etcd3Store => {
+  const store = new Etcd3Store(options);
+  etcd.defer(() => store.close());
+  return store;
+};
+const rejection = async (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+/** A port at which connections are made and nothing is ever answered. */
+const silent = async (): Promise<string> => {
+  const server: Server = createServer(() => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  etcd.defer(() => server.close());
+  server.unref();
+  return `127.0.0.1:${(server.address() as { port: number }).port}`;
+};
+const refused = '127.0.0.1:1';
+
+describe('transactions and reads', () => {
+  it('keep revisions, leases and bytes exact', async () => {
+    const key = Buffer.concat([Buffer.from(etcd.name()), Buffer.from([0, 255])]);
+    const lease = 0x7fff_ffff_ffff_fff1n;
+    expect(await etcd.admin.grant(lease, 60_000)).toBe(60_000);
+    const value = Buffer.from([0, 1, 254, 255]);
+    const { revision } = await etcd.admin.commit({ success: [{ put: { key, value, lease } }] });
+    const { kvs } = await etcd.admin.read({ key });
+    expect(kvs).toEqual([
+      { key, value, lease, createRevision: revision, modRevision: revision, version: 1n },
+    ]);
+    await etcd.admin.revoke(lease);
+    await etcd.admin.revoke(lease);
+    expect(await etcd.admin.keepAlive(lease)).toBe(0);
+    expect((await etcd.admin.read({ key })).kvs).toEqual([]);
+  });
+
+  it('compare, branch and nest', async () => {
+    const key = etcd.name();
+    const reply = await etcd.admin.commit({
+      compare: [{ key, target: 'create', to: 0n }],
+      success: [
+        { put: { key, value: 'a' } },
+        {
+          txn: {
+            compare: [{ key, target: 'value', is: '!=', to: 'x' }],
+            success: [{ put: { key: `${key}/nested`, value: 'b' } }],
+            // The comparison is made on the state before the transaction: no value, so it fails.
+            failure: [{ range: { key } }, { delete: { key: `${key}/none` } }],
+          },
+        },
+      ],
+    });
+    expect(reply.succeeded).toBe(true);
+    const nested = reply.replies[1]?.txn;
+    expect(nested?.succeeded).toBe(false);
+    expect(nested?.replies[0]?.kvs[0]?.value.toString()).toBe('a');
+    expect(nested?.replies[1]?.count).toBe(0);
+    expect(await etcd.count(key)).toBe(1);
+  });
+
+  it('sort, limit, filter and read the past', async () => {
+    const name = etcd.name();
+    const revisions: bigint[] = [];
+    for (const key of ['b', 'a', 'c']) {
+      const put = { key: `${name}/${key}`, value: key };
+      revisions.push((await etcd.admin.commit({ success: [{ put }] })).revision);
+    }
+    const range = prefixRange(`${name}/`);
+    const names = async (options: object): Promise<string> => {
+      const { kvs } = await etcd.admin.read({ ...range, ...options });
+      return kvs.map(({ key }) => key.toString().at(-1)).join('');
+    };
+    expect(await names({})).toBe('abc');
+    expect(await names({ sortBy: 'create' })).toBe('bac');
+    expect(await names({ sortBy: 'mod', order: 'descending', limit: 2 })).toBe('ca');
+    expect(await names({ maxCreateRevision: revisions[1], sortBy: 'create' })).toBe('ba');
+    expect(await names({ revision: revisions[0] })).toBe('b');
+    const { kvs, count } = await etcd.admin.read({ ...range, keysOnly: true, limit: 1 });
+    expect([kvs[0]?.value.length, count]).toEqual([0, 3]);
+    await etcd.admin.commit({ success: [{ delete: range }] });
+  });
+
+  it('are refused with etcd’s own words', async () => {
+    const lease = 12345n;
+    const put = etcd.admin.commit({ success: [{ put: { key: 'x', value: '', lease } }] });
+    const error = await rejection(put);
+    expect(error).toBeInstanceOf(RefusedError);
+    expect(error).toMatchObject({ status: 'NOT_FOUND', code: 'ERR_REFUSED' });
+    expect((error as Error).message).toMatch(/requested lease not found/);
+  });
+});
+
+describe('a lease', () => {
+  it('can be granted again with the same ID, as after a lost answer', async () => {
+    const lease = 0x1234_5678_9abcn;
+    expect(await etcd.admin.grant(lease, 29_500)).toBe(30_000);
+    expect(await etcd.admin.grant(lease, 29_500)).toBe(30_000);
+    expect(await etcd.admin.keepAlive(lease)).toBe(30_000);
+    await etcd.admin.revoke(lease);
+  });
+
+  it('is renewed with many others over one stream, through a cut', async () => {
+    const proxy = await FaultProxy.start(etcd.endpoint);
+    etcd.defer(() => proxy.close());
+    const store = open({ endpoints: [proxy.endpoint] });
+    const leases = Array.from({ length: 100 }, (_, i) => BigInt(i) + 0x4_0000_0000n);
+    await Promise.all(leases.map((lease) => store.grant(lease, 30_000)));
+    const renew = (): Promise<number[]> => Promise.all(leases.map((id) => store.keepAlive(id)));
+    expect(new Set(await renew())).toEqual(new Set([30_000]));
+    expect(proxy.connections).toBe(1);
+    proxy.cut();
+    expect(await rejection(renew())).toBeInstanceOf(UnavailableError);
+    proxy.heal();
+    await expect.poll(renew).toContain(30_000);
+    await Promise.all(leases.map((lease) => store.revoke(lease)));
+  });
+});
+
+describe('with several endpoints', () => {
+  it.each(['refused', 'silent'])('goes to the next when the first is %s', async (how) => {
+    const first = how === 'silent' ? await silent() : refused;
+    const store = open({ endpoints: [first, etcd.endpoint] });
+    await store.read({ key: 'x' });
+    const key = etcd.name();
+    await store.commit({ success: [{ put: { key, value: '' } }] }, { idempotent: true });
+    expect(await etcd.count(key)).toBe(1);
+  });
+
+  it('says what each of them said when none answers', async () => {
+    const endpoints = [refused, await silent()];
+    const store = open({ endpoints, timeout: 1_000, attemptTimeout: 300 });
+    const error = await rejection(store.read({ key: 'x' }));
+    expect(error).toBeInstanceOf(UnavailableError);
+    const { failures, outcome } = error as UnavailableError;
+    expect(outcome).toBe('not-applied');
+    expect(failures.map(({ endpoint }) => endpoint)).toEqual(endpoints);
+    expect(failures.map(({ status }) => status)).toEqual(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
+  });
+
+  it('does not send a write twice that may have been applied', async () => {
+    const store = open({ endpoints: [await silent(), etcd.endpoint], timeout: 600 });
+    const key = etcd.name();
+    const error = await rejection(store.commit({ success: [{ put: { key, value: '' } }] }));
+    expect(error).toMatchObject({ code: 'ERR_UNAVAILABLE', outcome: 'unknown' });
+    expect(await etcd.count(key)).toBe(0);
+  });
+
+  it('sends a write that surely was not applied to the next', async () => {
+    const store = open({ endpoints: [refused, etcd.endpoint] });
+    const key = etcd.name();
+    await store.commit({ success: [{ put: { key, value: '' } }] });
+    expect(await etcd.count(key)).toBe(1);
+  });
+});
+
+describe('giving up', () => {
+  it('rejects at once with the reason of the signal', async () => {
+    const store = open({ endpoints: [await silent()] });
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const reading = store.read({ key: 'x' }, { signal: controller.signal });
+    setTimeout(() => controller.abort(reason), 20);
+    await expect(reading).rejects.toBe(reason);
+    const aborted = AbortSignal.abort(reason);
+    await expect(store.read({ key: 'x' }, { signal: aborted })).rejects.toBe(reason);
+  });
+
+  it('rejects what is on its way when the store is closed', async () => {
+    const store = open({ endpoints: [await silent()] });
+    const calls = [store.read({ key: 'x' }), store.keepAlive(1n)].map(rejection);
+    setTimeout(() => store.close(), 20);
+    for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(ClosedError);
+    await expect(store.read({ key: 'x' })).rejects.toThrow(ClosedError);
+  });
+});
+
+describe('with user and password', () => {
+  it('logs in, and again when etcd has forgotten the token', { timeout: 60_000 }, async () => {
+    const cluster = await startEtcd({ unsafeNoFsync: true, auth: { password: 'secret' } });
+    etcd.defer(() => cluster.stop());
+    const [endpoint = ''] = cluster.endpoints;
+    const auth = { user: 'root', password: 'secret' };
+    const coordinator = await connect({ endpoints: [endpoint], auth, session: { ttl: 60_000 } });
+    etcd.defer(() => coordinator.close());
+    const mutex = coordinator.mutex('m');
+    expect(await (await mutex.acquire()).release()).toBe(true);
+    // Simple tokens live in the member's memory.
+    await cluster.members[0]?.restart();
+    const hold = await mutex.acquire();
+    const waiting = mutex.acquire();
+    await expect.poll(async () => (await mutex.inspect()).waiters.length).toBe(1);
+    expect(await hold.release()).toBe(true);
+    expect(await (await waiting).release()).toBe(true);
+  });
+
+  it('says that they are wrong', { timeout: 60_000 }, async () => {
+    const cluster = await startEtcd({ unsafeNoFsync: true, auth: { password: 'secret' } });
+    etcd.defer(() => cluster.stop());
+    const endpoints = cluster.endpoints;
+    const wrong = connect({ endpoints, auth: { user: 'root', password: 'guess' } });
+    await expect(wrong).rejects.toThrow(/authentication failed/);
+    const nobody = open({ endpoints });
+    await expect(nobody.read({ key: 'x' })).rejects.toThrow(RefusedError);
+  });
+});
+
+describe('over TLS', () => {
+  it('trusts the authority given, and nobody else', { timeout: 60_000 }, async () => {
+    const cluster = await startEtcd({ unsafeNoFsync: true, tls: 'auto' });
+    etcd.defer(() => cluster.stop());
+    const { endpoints } = cluster;
+    const ca = await readFile(cluster.members[0]?.caFile ?? '');
+    const store = open({ endpoints, tls: { ca } });
+    await store.commit({ success: [{ put: { key: 'x', value: 'y' } }] });
+    expect((await store.read({ key: 'x' })).count).toBe(1);
+    const stranger = open({ endpoints, timeout: 1_000 });
+    expect(await rejection(stranger.read({ key: 'x' }))).toBeInstanceOf(UnavailableError);
+  });
+});
+
+it.each([
+  [{ endpoints: [] }, /endpoints must be a non-empty list of host:port, got \[\]/],
+  [{ endpoints: ['localhost'] }, /endpoints must be host:port, .* got 'localhost'/],
+  [{ endpoints: ['http://a:1'], tls: {} }, /endpoints must be https/],
+  [{ endpoints: ['a:1'], tls: { cert: 'x' } }, /tls must be given both cert and key/],
+  [{ endpoints: ['a:1'], timeout: 0 }, /timeout must be .* from 1 to .*, got 0/],
+  [{ endpoints: ['a:1'], auth: { user: '', password: 'x' } }, /auth.user must be a non-empty/],
+])('refuses %o', (options, message) => {
+  expect(() => new Etcd3Store(options)).toThrow(ArgumentError);
+  expect(() => new Etcd3Store(options)).toThrow(message);
+});

@@ -1,0 +1,202 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import { prefixRange } from '../../src/core/keys.js';
+import { FaultProxy } from '../../src/embed/index.js';
+import {
+  ClosedError,
+  Etcd3Store,
+  type KeyRange,
+  type Store,
+  type Watch,
+  type WatchOptions,
+} from '../../src/index.js';
+import { compact, useEtcd } from '../support/etcd.js';
+
+const etcd = useEtcd();
+const patience = { timeout: 15_000, interval: 10 };
+
+interface Recording {
+  readonly watch: Watch;
+  readonly seen: string[];
+  readonly gaps: bigint[];
+  readonly closed: Error[];
+}
+
+function record(store: Store, range: KeyRange, options?: WatchOptions): Recording {
+  const seen: string[] = [];
+  const gaps: bigint[] = [];
+  const closed: Error[] = [];
+  const watch = store.watch(
+    range,
+    {
+      events: (events) => {
+        for (const { type, kv } of events) seen.push(`${type} ${kv.value.toString().slice(0, 8)}`);
+      },
+      gap: (revision) => gaps.push(revision),
+      closed: (error) => closed.push(error),
+    },
+    options,
+  );
+  return { watch, seen, gaps, closed };
+}
+
+const put = async (key: string, value: string): Promise<bigint> =>
+  (await etcd.admin.commit({ success: [{ put: { key, value } }] })).revision;
+const remove = (key: string): Promise<unknown> =>
+  etcd.admin.commit({ success: [{ delete: { key } }] });
+const connectThroughProxy = async (): Promise<[FaultProxy, Etcd3Store]> => {
+  const proxy = await FaultProxy.start(etcd.endpoint);
+  const store = new Etcd3Store({ endpoints: [proxy.endpoint] });
+  etcd.defer(() => proxy.close());
+  etcd.defer(() => store.close());
+  return [proxy, store];
+};
+const numbers = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => `put ${from + i}`);
+
+describe('a watch', () => {
+  it('tells of every change after it is ready, in order', async () => {
+    const key = etcd.name();
+    const { watch, seen } = record(etcd.admin, prefixRange(key));
+    await watch.ready;
+    for (let i = 0; i < 20; i += 1) await put(key, `${i}`);
+    await remove(key);
+    await vi.waitFor(() => expect(seen).toEqual([...numbers(0, 20), 'delete ']), patience);
+    watch.close();
+  });
+
+  it('begins in the past where it is told to, and knows since when it covers', async () => {
+    const key = etcd.name();
+    await put(key, '0');
+    const from = await put(key, '1');
+    await put(key, '2');
+    const { watch, seen } = record(etcd.admin, { key }, { from });
+    await vi.waitFor(() => expect(seen).toEqual(['put 1', 'put 2']), patience);
+    expect(watch.since).toBe(from);
+    watch.close();
+  });
+
+  it('leaves out what is not asked for', async () => {
+    const key = etcd.name();
+    const puts = record(etcd.admin, { key }, { only: 'put' });
+    const deletes = record(etcd.admin, { key }, { only: 'delete' });
+    await Promise.all([puts.watch.ready, deletes.watch.ready]);
+    await put(key, 'a');
+    await remove(key);
+    await put(key, 'b');
+    await vi.waitFor(() => expect(puts.seen).toEqual(['put a', 'put b']), patience);
+    await vi.waitFor(() => expect(deletes.seen).toEqual(['delete ']), patience);
+    puts.watch.close();
+    deletes.watch.close();
+  });
+
+  it('is shared by all who watch the same, each from where it came in', async () => {
+    const key = etcd.name();
+    const first = record(etcd.admin, { key });
+    await first.watch.ready;
+    await put(key, 'early');
+    await vi.waitFor(() => expect(first.seen).toEqual(['put early']), patience);
+    const second = record(etcd.admin, { key });
+    expect(second.watch.since).toBeDefined();
+    const from = await put(key, 'late');
+    await vi.waitFor(() => expect(second.seen).toEqual(['put late']), patience);
+    expect(first.seen).toEqual(['put early', 'put late']);
+    expect(second.watch.since).toBeLessThanOrEqual(from);
+    first.watch.close();
+    await put(key, 'last');
+    await vi.waitFor(() => expect(second.seen).toEqual(['put late', 'put last']), patience);
+    expect(first.seen.length).toBe(2);
+    second.watch.close();
+  });
+
+  it('gives one who comes late, and asks for the past, the past', async () => {
+    const key = etcd.name();
+    const first = record(etcd.admin, { key });
+    await first.watch.ready;
+    const from = await put(key, 'a');
+    await put(key, 'b');
+    await vi.waitFor(() => expect(first.seen.length).toBe(2), patience);
+    const second = record(etcd.admin, { key }, { from });
+    await vi.waitFor(() => expect(second.seen).toEqual(['put a', 'put b']), patience);
+    first.watch.close();
+    second.watch.close();
+  });
+
+  it('loses and repeats nothing when its connection is cut again and again', async () => {
+    const key = etcd.name();
+    const [proxy, store] = await connectThroughProxy();
+    const { watch, seen, gaps } = record(store, { key });
+    await watch.ready;
+    let written = 0;
+    for (let cut = 0; cut < 8; cut += 1) {
+      for (let i = 0; i < 25; i += 1) await put(key, `${written++}`);
+      proxy.cut();
+      for (let i = 0; i < 25; i += 1) await put(key, `${written++}`);
+      proxy.heal();
+      await vi.waitFor(() => expect(seen.length).toBeGreaterThan(cut * 50 + 10), patience);
+    }
+    await vi.waitFor(() => expect(seen.length).toBe(400), patience);
+    expect(seen).toEqual(numbers(0, 400));
+    expect(gaps).toEqual([]);
+  });
+
+  it('tells of a gap when what it missed is compacted, and goes on behind it', async () => {
+    const key = etcd.name();
+    const [proxy, store] = await connectThroughProxy();
+    const { watch, seen, gaps } = record(store, { key });
+    await watch.ready;
+    proxy.cut();
+    await put(key, 'missed');
+    const last = await put(key, 'missed too');
+    await compact(etcd.endpoint, etcd.admin);
+    proxy.heal();
+    await vi.waitFor(() => expect(gaps.length).toBe(1), patience);
+    expect(gaps[0]).toBeGreaterThanOrEqual(last);
+    await put(key, 'after');
+    await vi.waitFor(() => expect(seen).toEqual(['put after']), patience);
+  });
+
+  it('moves to another member when its own falls silent', async () => {
+    const key = etcd.name();
+    const proxy = await FaultProxy.start(etcd.endpoint);
+    const store = new Etcd3Store({ endpoints: [proxy.endpoint, etcd.endpoint] });
+    etcd.defer(() => proxy.close());
+    etcd.defer(() => store.close());
+    const { watch, seen } = record(store, { key });
+    await watch.ready;
+    proxy.blackhole();
+    await put(key, 'in the dark');
+    // Nobody calls: the watch itself must find out.
+    await vi.waitFor(() => expect(seen).toEqual(['put in the d']), patience);
+  });
+
+  it('delivers events larger than a message may be, whole', async () => {
+    const key = etcd.name();
+    const from = await put(`${key}/0`, 'x'.repeat(1_000_000));
+    for (let i = 1; i < 8; i += 1) await put(`${key}/${i}`, 'x'.repeat(1_000_000));
+    const { watch, seen } = record(etcd.admin, prefixRange(key), { from });
+    await vi.waitFor(() => expect(seen.length).toBe(8), patience);
+    watch.close();
+    for (let i = 0; i < 8; i += 1) await remove(`${key}/${i}`);
+  });
+
+  it('is closed with its store', async () => {
+    const store = new Etcd3Store({ endpoints: [etcd.endpoint] });
+    const { watch, closed } = record(store, { key: 'x' });
+    await watch.ready;
+    store.close();
+    expect(closed).toEqual([new ClosedError('store')]);
+    expect(() => record(store, { key: 'x' })).toThrow(ClosedError);
+  });
+
+  it('hears no more after it was closed', async () => {
+    const key = etcd.name();
+    const { watch, seen } = record(etcd.admin, { key });
+    await watch.ready;
+    watch.close();
+    watch.close();
+    await put(key, 'unheard');
+    await delay(50);
+    expect(seen).toEqual([]);
+  });
+});
