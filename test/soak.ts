@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ensureEtcd } from '../scripts/get-etcd.js';
 import { startEtcd } from '../src/embed/index.js';
@@ -21,7 +22,7 @@ for (const locked of [false, true]) {
   const name = randomUUID();
   const task = { endpoint, name, locked };
   const seconds = locked ? Number(values.seconds) : 5;
-  const report = await runContenders(task, Number(values.processes), seconds);
+  const report = await runContenders(task, Number(values.processes), () => delay(seconds * 1_000));
   const counter = await store.read({ key: `${name}/counter` });
   const lost = report.increments - Number(counter.kvs[0]?.value.toString());
   failed ||= locked ? lost !== 0 || report.tokensOutOfOrder > 0 : lost === 0;

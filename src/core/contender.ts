@@ -110,10 +110,12 @@ export class Contender {
     for (;;) {
       this.seenAt = clock.now();
       const compare = [absent, fence.standing, ...conditions];
-      const reply = await this.#commit({ compare, success }, signal);
-      if (reply.succeeded) return { reply, ours: undefined };
       const why = [{ range: { key: this.key, keysOnly: true } }, fence.read];
-      const { replies } = await this.#commit({ success: why }, signal);
+      // Without conditions of the caller it hardly ever fails, and the reason is asked for when it does.
+      const failure = conditions.length > 0 ? why : [];
+      const reply = await this.#commit({ compare, success, failure }, signal);
+      if (reply.succeeded) return { reply, ours: undefined };
+      const { replies } = failure.length > 0 ? reply : await this.#commit({ success: why }, signal);
       const [ours] = replies[0]?.kvs ?? [];
       if (ours || !fence.learn(replies[1])) return { reply, ours };
     }

@@ -1,5 +1,11 @@
 import { status } from '@grpc/grpc-js';
-import { FilterType, type IDuplexStream, type IWatchRequest, type IWatchResponse } from 'etcd3';
+import {
+  FilterType,
+  type IDuplexStream,
+  type IWatchCreateRequest,
+  type IWatchRequest,
+  type IWatchResponse,
+} from 'etcd3';
 import type { Clock } from './clock.js';
 import { ClosedError, RefusedError } from './errors.js';
 import type { Endpoint } from './etcd3-endpoint.js';
@@ -34,7 +40,6 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   #lastID = 0;
   #heardAt = 0;
   #stopProbe: (() => void) | undefined;
-  #probeAnswered: (() => void) | undefined;
   #closed = false;
 
   constructor(pool: EndpointPool, clock: Clock) {
@@ -75,7 +80,6 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
 
   data(reply: IWatchResponse): void {
     this.#heardAt = this.#clock.now();
-    this.#probeAnswered?.();
     if (reply.created) this.#created(reply);
     else if (reply.canceled) this.#canceled(this.#targets.get(reply.watch_id), reply);
     else
@@ -102,16 +106,10 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   }
 
   #create(target: WatchTarget): void {
-    this.#lastID += 1;
-    const id = String(this.#lastID);
-    target.id = id;
-    this.#targets.set(id, target);
+    target.id = this.#nextID();
+    this.#targets.set(target.id, target);
     const start_revision = String(target.next ?? 0n);
-    const create_request = { ...target.request, start_revision, watch_id: id, fragment: true };
-    // Without an open stream this opens one, and `opened` comes back here for every target.
-    if (this.#stream.send({ create_request })) {
-      this.#creating.push({ id, met: this.#stream.expect(this.#pool.attemptTimeout) });
-    }
+    this.#requestWatch(target.id, { ...target.request, start_revision });
   }
 
   #created(reply: IWatchResponse): void {
@@ -170,14 +168,32 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
     if (target.share !== undefined) this.#shared.delete(target.share);
   }
 
+  /**
+   * Has a silent stream say something: by a watch that is cancelled at once. A progress request would
+   * not do: it stays unanswered while any watch of the stream begins in the future.
+   */
   #probe(): void {
     this.#stopProbe = this.#clock.after(idleLimit, () => {
       const idle = this.#clock.now() - this.#heardAt;
-      if (idle >= idleLimit && this.#stream.isOpen) {
-        this.#stream.send({ progress_request: {} });
-        this.#probeAnswered = this.#stream.expect(this.#pool.attemptTimeout);
+      if (idle >= idleLimit && this.needed() && this.#stream.isOpen) {
+        const id = this.#nextID();
+        this.#requestWatch(id, { key: Buffer.from([0]) });
+        this.#stream.send({ cancel_request: { watch_id: id } });
       }
       this.#probe();
     });
+  }
+
+  #nextID(): string {
+    this.#lastID += 1;
+    return String(this.#lastID);
+  }
+
+  #requestWatch(id: string, request: IWatchCreateRequest): void {
+    const create_request = { ...request, watch_id: id, fragment: true };
+    // Without an open stream this opens one, and `opened` then asks for every target.
+    if (this.#stream.send({ create_request })) {
+      this.#creating.push({ id, met: this.#stream.expect(this.#pool.attemptTimeout) });
+    }
   }
 }

@@ -47,7 +47,8 @@ export class Hold implements AsyncDisposable {
     this.token = grant.token;
     this.#stopListening = session.lease.onEnd((reason) => this.#lose(reason));
     this.#stopTimer = session.clock.after(watchAfter, () => this.#watchKey());
-    if (grant.verify) void this.#verify();
+    if (this.#lost) this.#settle();
+    else if (grant.verify) void this.#verify();
   }
 
   /**
@@ -168,8 +169,13 @@ export class Hold implements AsyncDisposable {
       gap: () => void this.#verify(),
       closed: () => this.#lose('no-contact'),
     };
-    const options = { from: revision + 1n, only: 'delete' } as const;
-    this.#watch = this.#session.store.watch(range, listener, options);
+    try {
+      const options = { from: revision + 1n, only: 'delete' } as const;
+      this.#watch = this.#session.store.watch(range, listener, options);
+    } catch {
+      // The store was closed under us: nobody will renew the lease any more.
+      this.#lose('closed');
+    }
   }
 
   async #verify(): Promise<void> {

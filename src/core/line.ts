@@ -81,6 +81,7 @@ export class Line {
           onWaiting();
           view = await this.#wait(contender, view, scope.signal);
         }
+        scope.signal.throwIfAborted();
         return this.#hold(contender, view.revision, onLost);
       } catch (error) {
         contender.withdraw();

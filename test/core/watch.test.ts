@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { prefixRange } from '../../src/core/keys.js';
-import { FaultProxy } from '../../src/embed/index.js';
+import { FaultProxy, startEtcd } from '../../src/embed/index.js';
 import {
   ClosedError,
   Etcd3Store,
@@ -199,4 +199,26 @@ describe('a watch', () => {
     await delay(50);
     expect(seen).toEqual([]);
   });
+});
+
+it('keeps its stream while nothing happens, on a watch of the future too', {
+  timeout: 60_000,
+}, async () => {
+  // An etcd of its own: on the shared one something always happens.
+  const cluster = await startEtcd({ unsafeNoFsync: true });
+  etcd.defer(() => cluster.stop());
+  const [first, second] = [
+    await FaultProxy.start(cluster.endpoints[0] ?? ''),
+    await FaultProxy.start(cluster.endpoints[0] ?? ''),
+  ];
+  etcd.defer(() => Promise.all([first.close(), second.close()]));
+  const store = new Etcd3Store({ endpoints: [first.endpoint, second.endpoint] });
+  etcd.defer(() => store.close());
+  const { revision } = await store.read({ key: 'x' });
+  const { watch, seen } = record(store, { key: 'x' }, { from: revision + 1n });
+  await watch.ready;
+  await delay(10_000);
+  expect([first.connections, second.connections]).toEqual([1, 0]);
+  await store.commit({ success: [{ put: { key: 'x', value: '1' } }] });
+  await vi.waitFor(() => expect(seen).toEqual(['put 1']), patience);
 });

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect, type Hold } from '../../src/index.js';
 import type { ContenderReport, ContenderTask } from './contenders.js';
 
@@ -9,9 +10,11 @@ const coordinator = await connect({ endpoints: [endpoint] });
 const { store } = coordinator;
 const mutex = coordinator.mutex(name);
 const report: ContenderReport = { increments: 0, tokensOutOfOrder: 0 };
+process.on('disconnect', () => process.exit(1));
+process.send?.(report);
+await once(process, 'message');
 const stop = new AbortController();
 process.on('message', () => stop.abort());
-process.on('disconnect', () => process.exit(1));
 
 const read = async (key: string): Promise<bigint> =>
   BigInt((await store.read({ key })).kvs[0]?.value.toString() ?? '0');

@@ -1,6 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 /** What each process is told to do. */
@@ -18,24 +17,27 @@ export interface ContenderReport {
   tokensOutOfOrder: number;
 }
 
-/** Has processes add to one counter, by reading and then writing it, for some seconds. */
+/** Has processes add to one counter, by reading and then writing it; from when all are ready until `enough` resolves. */
 export async function runContenders(
   task: ContenderTask,
   processes: number,
-  seconds: number,
+  enough: () => Promise<unknown>,
 ): Promise<ContenderReport> {
   const script = fileURLToPath(new URL('contender-process.ts', import.meta.url));
   const children: ChildProcess[] = Array.from({ length: processes }, () =>
     fork(script, [JSON.stringify(task)], { execArgv: ['--import', 'tsx'] }),
   );
   try {
-    const reports = children.map(async (child) => {
-      const [report] = (await once(child, 'message')) as [ContenderReport];
-      return report;
-    });
-    await delay(seconds * 1_000);
+    const answers = async (): Promise<ContenderReport[]> => {
+      const messages = await Promise.all(children.map((child) => once(child, 'message')));
+      return messages.map(([message]) => message as ContenderReport);
+    };
+    await answers();
+    for (const child of children) child.send('start');
+    await enough();
+    const reports = answers();
     for (const child of children) child.send('stop');
-    const all = await Promise.all(reports);
+    const all = await reports;
     return {
       increments: all.reduce((sum, { increments }) => sum + increments, 0),
       tokensOutOfOrder: all.reduce((sum, { tokensOutOfOrder }) => sum + tokensOutOfOrder, 0),
