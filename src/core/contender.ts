@@ -5,17 +5,17 @@ import { persist } from './persist.js';
 import type { Session } from './session.js';
 import type { CallOptions, Compare, KeyValue, Operation, Txn, TxnReply } from './store.js';
 
-/** What a contender knows of the line at one revision, at which its own key was there. */
+/** What a contender knows of the line at one revision, at which its own key was there. Kept up to date in place. */
 export interface View {
-  readonly revision: bigint;
-  /** The rivals before us, by `keyId`: all of them, or the newest `listed` if there are more. */
+  revision: bigint;
+  /** The rivals before us, by `keyId`: all of them or, in a long line, the newest; nearest first. */
   readonly ahead: Set<string>;
   /** Whether that is all of them. */
   readonly complete: boolean;
 }
 
-/** More rivals than that are not listed one by one. */
-export const listed = 64;
+/** So many rivals are listed, besides as many as there are slots; more take time on both ends. */
+export const listed = 8;
 
 /** One place in a line: a key with a name of its own, so that every step can be repeated and undone. */
 export class Contender {
@@ -35,7 +35,7 @@ export class Contender {
     this.#session = session;
     this.#spec = spec;
     this.#value = value;
-    this.key = session.ownKey(spec.folder);
+    this.key = session.takeKey(spec.folder);
   }
 
   /** Puts our key, and reads who was there before in the same transaction. */
@@ -43,7 +43,7 @@ export class Contender {
     const { reply, ours } = await this.#put([], [this.#rivalsBefore()], signal);
     if (reply.succeeded) {
       this.token = reply.revision;
-      return viewOf(reply);
+      return this.#viewOf(reply);
     }
     this.token = ours?.createRevision ?? 0n;
     return this.look(signal);
@@ -60,6 +60,7 @@ export class Contender {
     this.token = reply.succeeded ? reply.revision : (ours?.createRevision ?? 0n);
     if (this.token > 0n) return reply.revision;
     if (this.unanswered) this.withdraw();
+    else this.giveBackKey();
     return undefined;
   }
 
@@ -77,24 +78,32 @@ export class Contender {
     );
     this.seenAt = sent;
     if (!reply.succeeded) throw new HoldLostError(`place in line ${this.key}`, 'deleted');
-    return viewOf(reply);
+    return this.#viewOf(reply);
   }
 
   /** Gives our place up, in the background: until our key is proven gone for good, or the session has ended. */
   withdraw(): void {
-    if (this.#sent) this.#withdraw(this.#sent).catch(() => {});
+    this.#withdraw().catch(() => {});
   }
 
-  async #withdraw(sent: Promise<unknown>): Promise<void> {
+  /** Lets the name of our key be used again: it is gone, and no request on its way can touch it. */
+  giveBackKey(): void {
+    this.#session.giveBack(this.#spec.folder, this.key);
+  }
+
+  async #withdraw(): Promise<void> {
     const { store, signal, clock, fence } = this.#session;
-    await sent.catch(() => {});
+    await this.#sent?.catch(() => {});
     const remove: Operation = { delete: { key: this.key } };
     const success = this.unanswered ? [remove, fence.raise] : [remove];
-    await persist(
-      (limit) => store.commit({ success }, { ...limit, idempotent: true }),
-      signal,
-      clock,
-    );
+    let tries = 0;
+    const commit = (limit: CallOptions): Promise<TxnReply> => {
+      tries += 1;
+      return store.commit({ success }, limit);
+    };
+    await persist(commit, signal, clock);
+    // A deletion that got no answer might still come, and meet the key of somebody else.
+    if (tries === 1) this.giveBackKey();
   }
 
   /** Puts our key on conditions, once: finds it again if an attempt was applied whose answer was lost. */
@@ -146,11 +155,15 @@ export class Contender {
     const { rivals } = this.#spec;
     const older = token === undefined ? {} : { maxCreateRevision: token - 1n };
     const newestFirst = { sortBy: 'create', order: 'descending' } as const;
-    return { range: { ...rivals, ...older, ...newestFirst, limit: listed, keysOnly: true } };
+    return { range: { ...rivals, ...older, ...newestFirst, limit: this.#limit, keysOnly: true } };
   }
-}
 
-function viewOf({ revision, replies }: TxnReply): View {
-  const ahead = new Set(replies[0]?.kvs.map(({ key }) => keyId(key)));
-  return { revision, ahead, complete: ahead.size < listed };
+  #viewOf({ revision, replies }: TxnReply): View {
+    const ahead = new Set(replies[0]?.kvs.map(({ key }) => keyId(key)));
+    return { revision, ahead, complete: ahead.size < this.#limit };
+  }
+
+  get #limit(): number {
+    return this.#spec.slots + listed;
+  }
 }

@@ -1,3 +1,4 @@
+import type { View } from './contender.js';
 import { type KeyRange, keyId } from './keys.js';
 import { abortable } from './signals.js';
 import type { Store, Watch, WatchEvent, WatchListener } from './store.js';
@@ -9,7 +10,7 @@ export class Departures implements WatchListener {
   readonly #own: string;
   /** Keys that left while nobody waited, and when. */
   readonly #left = new Map<string, bigint>();
-  #waiting: { readonly ahead: Set<string>; readonly atMost: number; wake(): void } | undefined;
+  #waiting: { readonly view: View; readonly atMost: number; wake(): void } | undefined;
   /** The last revision of which we had an event. */
   #seen = 0n;
   /** Whether what we were told may not be all: the line must be read. */
@@ -22,44 +23,40 @@ export class Departures implements WatchListener {
   }
 
   /**
-   * Waits until at most so many of the keys `ahead` (by `keyId`), which existed at `revision`, are left;
-   * takes out of `ahead` those that are gone.
+   * Waits until at most so many of those ahead in `view` are left, keeping it up to date.
    *
-   * @returns the revision at which that was so, our own key being there; `undefined` if events may have
-   * been missed or our key is gone, so that the line must be read
+   * @returns whether the view is true and our own key there; if not, the line must be read
    * @throws the reason of `signal`; or why the watch was refused
    */
-  async until(
-    ahead: Set<string>,
-    atMost: number,
-    revision: bigint,
-    signal: AbortSignal,
-  ): Promise<bigint | undefined> {
+  async until(view: View, atMost: number, signal: AbortSignal): Promise<boolean> {
     const { since } = this.#watch;
-    if (since === undefined || since > revision + 1n) {
-      // What left between `revision` and the start of the watch cannot be known.
+    if (since === undefined || since > view.revision + 1n) {
+      // What left between the view and the start of the watch cannot be known.
       await abortable(this.#watch.ready, signal);
       this.#uncertain = true;
     }
-    for (const [id, at] of this.#left) if (at > revision) this.#leave(id, ahead);
+    for (const [id, at] of this.#left) this.#leave(view, id, at);
     this.#left.clear();
-    if (!this.#uncertain && !this.#failure && ahead.size > atMost) {
-      await abortable(this.#departures(ahead, atMost), signal);
+    if (this.#seen > view.revision) view.revision = this.#seen;
+    if (!this.#uncertain && !this.#failure && view.ahead.size > atMost) {
+      await abortable(this.#departures(view, atMost), signal);
     }
     if (this.#failure) throw this.#failure;
     const certain = !this.#uncertain;
     this.#uncertain = false;
-    return certain ? this.#seen : undefined;
+    return certain;
   }
 
   events(events: readonly WatchEvent[]): void {
     const waiting = this.#waiting;
     for (const { kv } of events) {
       this.#seen = kv.modRevision;
-      if (waiting) this.#leave(keyId(kv.key), waiting.ahead);
+      if (waiting) this.#leave(waiting.view, keyId(kv.key), kv.modRevision);
       else this.#left.set(keyId(kv.key), kv.modRevision);
     }
-    if (waiting && (this.#uncertain || waiting.ahead.size <= waiting.atMost)) waiting.wake();
+    if (!waiting) return;
+    if (this.#seen > waiting.view.revision) waiting.view.revision = this.#seen;
+    if (this.#uncertain || waiting.view.ahead.size <= waiting.atMost) waiting.wake();
   }
 
   gap(): void {
@@ -76,18 +73,20 @@ export class Departures implements WatchListener {
     this.#watch.close();
   }
 
-  #leave(id: string, ahead: Set<string>): void {
-    ahead.delete(id);
+  /** Names are used again: what left before the view was made is not who is in it. */
+  #leave(view: View, id: string, at: bigint): void {
+    if (at <= view.revision) return;
+    view.ahead.delete(id);
     if (id === this.#own) this.#uncertain = true;
   }
 
-  #departures(ahead: Set<string>, atMost: number): Promise<void> {
+  #departures(view: View, atMost: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         this.#waiting = undefined;
         resolve();
       };
-      this.#waiting = { ahead, atMost, wake };
+      this.#waiting = { view, atMost, wake };
     });
   }
 }

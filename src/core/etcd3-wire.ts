@@ -37,7 +37,6 @@ const targetFields = {
   version: 'version',
   create: 'create_revision',
   mod: 'mod_revision',
-  value: 'value',
   lease: 'lease',
 } as const;
 const results = {
@@ -60,17 +59,16 @@ export function rangeToWire({ key, end }: KeyRange): { key: Buffer; range_end?: 
 /** A read in etcd's terms. */
 export function readToWire(range: RangeRequest): IRangeRequest {
   const { limit, sortBy, order, maxCreateRevision, keysOnly, revision } = range;
-  return {
-    ...rangeToWire(range),
-    ...(limit !== undefined && { limit }),
-    ...(sortBy !== undefined && {
-      sort_target: sortTargets[sortBy],
-      sort_order: order === 'descending' ? SortOrder.Descend : SortOrder.Ascend,
-    }),
-    ...(maxCreateRevision !== undefined && { max_create_revision: String(maxCreateRevision) }),
-    ...(keysOnly !== undefined && { keys_only: keysOnly }),
-    ...(revision !== undefined && { revision: String(revision) }),
-  };
+  const request: IRangeRequest = rangeToWire(range);
+  if (limit !== undefined) request.limit = limit;
+  if (sortBy !== undefined) {
+    request.sort_target = sortTargets[sortBy];
+    request.sort_order = order === 'descending' ? SortOrder.Descend : SortOrder.Ascend;
+  }
+  if (maxCreateRevision !== undefined) request.max_create_revision = String(maxCreateRevision);
+  if (keysOnly !== undefined) request.keys_only = keysOnly;
+  if (revision !== undefined) request.revision = String(revision);
+  return request;
 }
 
 /** A transaction in etcd's terms. */
@@ -82,14 +80,12 @@ export function txnToWire(txn: Txn): ITxnRequest {
   };
 }
 
-function compareToWire(compare: Compare): ICompare {
-  const { target, is = '=', to } = compare;
-  return {
-    ...rangeToWire(compare),
-    target: targets[target],
-    result: results[is],
-    [targetFields[target]]: target === 'value' ? toBytes(to as Data) : String(to),
-  };
+function compareToWire({ key, end, target, is = '=', to }: Compare): ICompare {
+  const compare: ICompare = { key: toBytes(key), target: targets[target], result: results[is] };
+  if (end !== undefined) compare.range_end = toBytes(end);
+  if (target === 'value') compare.value = toBytes(to as Data);
+  else compare[targetFields[target]] = String(to);
+  return compare;
 }
 
 function operationToWire(operation: Operation): IRequestOp {

@@ -18,6 +18,10 @@ export interface Grant {
   readonly unanswered: boolean;
   /** Whether the key was last seen by a linearizable read so long ago that another is due. */
   readonly verify: boolean;
+  /** Called when the hold is lost. */
+  onLost(hold: Hold): void;
+  /** Called when the key is gone for good after a release, and its name may be used again. */
+  onGone(): void;
 }
 
 /** Most holds end sooner than this many milliseconds; they do without a watch of their key. */
@@ -31,7 +35,6 @@ export class Hold implements AsyncDisposable {
   readonly token: bigint;
   readonly #session: Session;
   readonly #grant: Grant;
-  readonly #onLost: (hold: Hold) => void;
   readonly #stopListening: () => void;
   readonly #stopTimer: () => void;
   #controller: AbortController | undefined;
@@ -39,10 +42,9 @@ export class Hold implements AsyncDisposable {
   #lost: LossReason | undefined;
   #releasing: Promise<boolean> | undefined;
 
-  constructor(session: Session, grant: Grant, onLost: (hold: Hold) => void) {
+  constructor(session: Session, grant: Grant) {
     this.#session = session;
     this.#grant = grant;
-    this.#onLost = onLost;
     this.key = grant.key;
     this.token = grant.token;
     this.#stopListening = session.lease.onEnd((reason) => this.#lose(reason));
@@ -130,6 +132,7 @@ export class Hold implements AsyncDisposable {
     };
     try {
       const deleted = await persist(compareAndDelete, signal, clock);
+      this.#grant.onGone();
       return held && (deleted || mayHaveDeleted);
     } catch (error) {
       if (signal.aborted) return false;
@@ -142,7 +145,7 @@ export class Hold implements AsyncDisposable {
     this.#lost = reason;
     this.#settle();
     this.#controller?.abort(new HoldLostError(this.key, reason));
-    this.#onLost(this);
+    this.#grant.onLost(this);
   }
 
   #newController(): AbortController {

@@ -3,6 +3,7 @@ import { Contender, listed, type View } from './contender.js';
 import { Departures } from './departures.js';
 import { Hold } from './hold.js';
 import { type Data, type KeyRange, prefixRange } from './keys.js';
+import { Neighbours } from './neighbours.js';
 import { persist } from './persist.js';
 import type { Owner, Session } from './session.js';
 import { type WaitOptions, waitScope } from './signals.js';
@@ -52,11 +53,13 @@ type Ticket = Owner & { readonly at: number };
 export class Line {
   readonly #session: Session;
   readonly #spec: LineSpec;
+  readonly #neighbours: Neighbours;
   readonly #codec: Codec<Ticket> = json();
 
   constructor(session: Session, spec: LineSpec) {
     this.#session = session;
     this.#spec = spec;
+    this.#neighbours = Neighbours.of(session.store);
   }
 
   /**
@@ -70,26 +73,15 @@ export class Line {
     onWaiting: () => void,
     onLost: (hold: Hold) => void,
   ): Promise<Hold> {
-    const { signal: life, clock } = this.#session;
-    const scope = waitScope(wait, life, clock);
-    try {
-      scope.signal.throwIfAborted();
-      const contender = new Contender(this.#session, this.#spec, this.#ticket());
-      try {
-        let view = await contender.join(scope.signal);
-        if (view.ahead.size >= this.#spec.slots) {
-          onWaiting();
-          view = await this.#wait(contender, view, scope.signal);
-        }
-        scope.signal.throwIfAborted();
-        return this.#hold(contender, view.revision, onLost);
-      } catch (error) {
-        contender.withdraw();
-        throw error;
+    return this.#contend(wait, async (contender, signal) => {
+      let view = this.#neighbours.complete(await contender.join(signal));
+      if (view.ahead.size >= this.#spec.slots) {
+        onWaiting();
+        view = await this.#wait(contender, view, signal);
       }
-    } finally {
-      scope.dispose();
-    }
+      signal.throwIfAborted();
+      return this.#hold(contender, view, onLost);
+    });
   }
 
   /**
@@ -98,19 +90,11 @@ export class Line {
    * @returns `undefined` if somebody is in the line
    */
   async tryEnter(wait: WaitOptions, onLost: (hold: Hold) => void): Promise<Hold | undefined> {
-    const { signal: life, clock } = this.#session;
-    const scope = waitScope(wait, life, clock);
-    const contender = new Contender(this.#session, this.#spec, this.#ticket());
-    try {
-      scope.signal.throwIfAborted();
-      const revision = await contender.tryJoin(scope.signal);
-      return revision === undefined ? undefined : this.#hold(contender, revision, onLost);
-    } catch (error) {
-      contender.withdraw();
-      throw error;
-    } finally {
-      scope.dispose();
-    }
+    return this.#contend(wait, async (contender, signal) => {
+      const revision = await contender.tryJoin(signal);
+      if (revision === undefined) return undefined;
+      return this.#hold(contender, { revision, ahead: new Set(), complete: true }, onLost);
+    });
   }
 
   /** Everybody in the line, oldest first. */
@@ -126,6 +110,28 @@ export class Line {
     }
   }
 
+  /** Runs `work` for a new contender within the limits of `wait`; gives its place up if that fails. */
+  async #contend<T>(
+    wait: WaitOptions,
+    work: (contender: Contender, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { signal: life, clock } = this.#session;
+    const scope = waitScope(wait, life, clock);
+    try {
+      scope.signal.throwIfAborted();
+      const contender = new Contender(this.#session, this.#spec, this.#ticket());
+      try {
+        return await work(contender, scope.signal);
+      } catch (error) {
+        this.#neighbours.remove(contender.key);
+        contender.withdraw();
+        throw error;
+      }
+    } finally {
+      scope.dispose();
+    }
+  }
+
   /**
    * Waits until fewer than `slots` of those ahead are left, by the events of a watch that misses none and
    * shows the end of our own key in the same order.
@@ -136,12 +142,11 @@ export class Line {
     try {
       let view = joined;
       while (view.ahead.size >= slots) {
-        const { ahead, complete } = view;
-        // Before the last of a long list has left, there is time to learn who was not on it.
-        const atMost = complete ? slots - 1 : listed / 2;
-        const revision = await departures.until(ahead, atMost, view.revision, signal);
-        if (complete && revision !== undefined) view = { revision, ahead, complete };
-        else view = await contender.look(signal);
+        this.#neighbours.add(contender.key, view);
+        // Before the last of a list that is not complete has left, there is time to learn who was not on it.
+        const atMost = view.complete ? slots - 1 : slots - 1 + listed / 2;
+        const certain = await departures.until(view, atMost, signal);
+        if (!certain || !view.complete) view = await contender.look(signal);
       }
       return view;
     } finally {
@@ -149,11 +154,25 @@ export class Line {
     }
   }
 
-  #hold(contender: Contender, revision: bigint, onLost: (hold: Hold) => void): Hold {
+  #hold(contender: Contender, view: View, onLost: (hold: Hold) => void): Hold {
     const { key, token, unanswered, seenAt } = contender;
-    const verify = this.#session.clock.now() - seenAt > freshness;
-    const range = this.#spec.rivals;
-    return new Hold(this.#session, { key, token, revision, range, unanswered, verify }, onLost);
+    this.#neighbours.add(key, view);
+    return new Hold(this.#session, {
+      key,
+      token,
+      unanswered,
+      revision: view.revision,
+      range: this.#spec.rivals,
+      verify: this.#session.clock.now() - seenAt > freshness,
+      onLost: (hold) => {
+        this.#neighbours.remove(key);
+        onLost(hold);
+      },
+      onGone: () => {
+        this.#neighbours.remove(key);
+        contender.giveBackKey();
+      },
+    });
   }
 
   #ticket(): Data {

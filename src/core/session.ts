@@ -17,9 +17,15 @@ export interface Owner {
   readonly label?: string;
 }
 
+/** The numbers of one folder: how many there are, and which of them are free. */
+interface Numbers {
+  made: number;
+  readonly free: number[];
+}
+
 /** What all views of one session have in common. */
 interface Shared {
-  keys: number;
+  readonly numbers: Map<string, Numbers>;
   readonly work: Set<Promise<unknown>>;
   closing?: Promise<void>;
 }
@@ -56,7 +62,7 @@ export class Session implements AsyncDisposable {
     const lease = await Lease.open(store, options, clock);
     const { label } = options;
     const owner = { host: hostname(), pid: process.pid, ...(label !== undefined && { label }) };
-    return new Session(store, lease, owner, { keys: 0, work: new Set() });
+    return new Session(store, lease, owner, { numbers: new Map(), work: new Set() });
   }
 
   /** The same session, with recipes keeping their keys in another view of the store, such as a namespace. */
@@ -110,10 +116,22 @@ export class Session implements AsyncDisposable {
     return this;
   }
 
-  /** A key name under `folder` that nobody else has or will have. */
-  ownKey(folder: string): string {
-    this.#shared.keys += 1;
-    return `${folder}${this.id.toString(16)}-${this.#shared.keys.toString(16)}`;
+  /**
+   * A key under `folder` that nobody else uses: to be given back with `giveBack`, once it is surely gone. etcd
+   * remembers every name until it is compacted, and its reads get slower with each.
+   */
+  takeKey(folder: string): string {
+    const numbers = this.#shared.numbers.get(folder) ?? { made: 0, free: [] };
+    this.#shared.numbers.set(folder, numbers);
+    const number = numbers.free.pop() ?? (numbers.made += 1);
+    return `${folder}${this.id.toString(16)}-${number.toString(16)}`;
+  }
+
+  /** Lets a key from `takeKey` be used again. Not for one that a request on its way may still write or delete. */
+  giveBack(folder: string, key: string): void {
+    const numbers = this.#shared.numbers.get(folder);
+    numbers?.free.push(Number.parseInt(key.slice(key.lastIndexOf('-') + 1), 16));
+    if (numbers?.free.length === numbers?.made) this.#shared.numbers.delete(folder);
   }
 
   /** Has `close` wait for work that runs under a hold. */

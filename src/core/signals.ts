@@ -50,16 +50,19 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /** The outcome of `promise`, unless `signal` aborts first: then rejects with its reason. The promise itself goes on. */
-export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  let release: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    release = onAbort(signal, () => reject(signal.reason as Error));
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const release = onAbort(signal, () => reject(signal.reason as Error));
+    const settle = async (): Promise<void> => {
+      try {
+        resolve(await promise);
+      } catch (error) {
+        reject(error);
+      }
+      release();
+    };
+    void settle();
   });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    release?.();
-  }
 }
 
 /** One signal out of several reasons to stop waiting. `dispose` lets go of all of them. */

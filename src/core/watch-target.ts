@@ -49,7 +49,7 @@ export class WatchTarget {
     const last = whole.at(-1);
     if (!last) return;
     this.next = last.kv.modRevision + 1n;
-    for (const { listener } of Array.from(this.#subscriptions)) listener.events(whole);
+    for (const subscription of Array.from(this.#subscriptions)) subscription.deliver(whole);
   }
 
   /** The stream broke: what was half received comes again. */
@@ -113,6 +113,13 @@ export class Subscription implements Watch {
   begin(since: bigint): void {
     this.since ??= since;
     this.#settle.resolve();
+  }
+
+  /** Passes on what is in its share: others may have come in earlier. */
+  deliver(events: readonly WatchEvent[]): void {
+    const { since = 0n } = this;
+    const mine = events.filter(({ kv }) => kv.modRevision >= since);
+    if (mine.length > 0) this.listener.events(mine);
   }
 
   fail(error: Error): void {

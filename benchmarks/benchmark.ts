@@ -1,0 +1,76 @@
+import type { BenchOptions } from './options.js';
+import type { Programs } from './programs.js';
+import { ratios, type Summary, summarize } from './statistics.js';
+
+/** What a benchmark is given. */
+export interface Bench {
+  /** Of an etcd that serves this benchmark alone. */
+  readonly endpoint: string;
+  readonly programs: Programs;
+  readonly options: BenchOptions;
+}
+
+/** Something measured that has no target: beside what has one. */
+export interface Aside {
+  readonly what: string;
+  readonly figure: Summary;
+  readonly unit: Unit;
+}
+
+/** What figures count. */
+export type Unit = 'per second' | 'µs' | 'times' | 'per pair';
+
+/** What a benchmark found. */
+export interface Outcome {
+  readonly ours: Summary;
+  readonly unit: Unit;
+  /** What it is measured against, and what that gave; `undefined` where that could not be measured. */
+  readonly control: { readonly name: string; readonly figure: Summary | undefined };
+  /** Ours over the control, as the target has it: taken in each round, then summed up. */
+  readonly ratio: Summary | undefined;
+  /** Whether the target was reached; `undefined` without a target or a control. */
+  readonly reached: boolean | undefined;
+  readonly asides: readonly Aside[];
+  /** Everything, round by round, as the programs reported it. */
+  readonly rounds: unknown;
+}
+
+/** One row of the table. */
+export interface Benchmark {
+  /** Of its file, and for `--only`. */
+  readonly name: string;
+  readonly what: string;
+  /** As text; `undefined` for what is shown for comparison only. */
+  readonly target: string | undefined;
+  run(bench: Bench): Promise<Outcome>;
+}
+
+/** What both sides gave, round by round; no control where it cannot be run. */
+export interface Rounds<Ours, Control> {
+  readonly ours: readonly Ours[];
+  readonly control: readonly Control[] | undefined;
+}
+
+/** Measures both sides in every round; who is first changes, so that neither always meets the older etcd. */
+export async function alternate<Ours, Control>(
+  count: number,
+  measureOurs: () => Promise<Ours>,
+  measureControl: (() => Promise<Control>) | undefined,
+): Promise<Rounds<Ours, Control>> {
+  const ours: Ours[] = [];
+  const control: Control[] = [];
+  for (let round = 0; round < count; round += 1) {
+    if (round % 2 === 1) ours.push(await measureOurs());
+    if (measureControl) control.push(await measureControl());
+    if (round % 2 === 0) ours.push(await measureOurs());
+  }
+  return { ours, control: measureControl && control };
+}
+
+/** Ours over the control in each round, summed up. */
+export function compare(
+  ours: readonly number[],
+  control: readonly number[] | undefined,
+): Summary | undefined {
+  return control && summarize(ratios(ours, control));
+}

@@ -1,0 +1,39 @@
+import type { View } from './contender.js';
+import { keyId } from './keys.js';
+import type { Store } from './store.js';
+
+/**
+ * What the contenders of this process know of their lines, for those who come after them: etcd need not
+ * list a long line to each. An entry that is no longer kept up to date is older than the watch of whoever
+ * takes it up, who then reads the line.
+ */
+export class Neighbours {
+  static readonly #all = new WeakMap<Store, Neighbours>();
+  readonly #views = new Map<string, View>();
+
+  /** Those who see the same store. */
+  static of(store: Store): Neighbours {
+    const all = Neighbours.#all.get(store) ?? new Neighbours();
+    Neighbours.#all.set(store, all);
+    return all;
+  }
+
+  /** Tells what the owner of `key` knows. */
+  add(key: string, view: View): void {
+    this.#views.set(keyId(key), view);
+  }
+
+  remove(key: string): void {
+    this.#views.delete(keyId(key));
+  }
+
+  /** Adds to a view what the rival right before us knows, if that is one of us. */
+  complete(view: View): View {
+    const [nearest = ''] = view.ahead;
+    const known = view.complete ? undefined : this.#views.get(nearest);
+    // What it knows may be older than our view, but must not be newer: it may be gone itself since.
+    if (!known?.complete || known.revision > view.revision) return view;
+    const revision = known.ahead.size === 0 ? view.revision : known.revision;
+    return { revision, ahead: new Set([nearest, ...known.ahead]), complete: true };
+  }
+}
