@@ -146,6 +146,7 @@ export class Line {
         // Before the last of a list that is not complete has left, there is time to learn who was not on it.
         const atMost = view.complete ? slots - 1 : slots - 1 + listed / 2;
         const certain = await departures.until(view, atMost, signal);
+        if (certain) view = this.#neighbours.complete(view);
         if (!certain || !view.complete) view = await contender.look(signal);
       }
       return view;
