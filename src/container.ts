@@ -1,11 +1,6 @@
 // tsyringe asks for this first.
 import 'reflect-metadata';
-import {
-  type DependencyContainer,
-  type InjectionToken,
-  instanceCachingFactory,
-  container as root,
-} from 'tsyringe';
+import { type DependencyContainer, type InjectionToken, container as root } from 'tsyringe';
 import { type Clock, systemClock } from './core/clock.js';
 import type { Etcd3Options } from './core/etcd3-options.js';
 import { Etcd3Store } from './core/etcd3-store.js';
@@ -18,6 +13,9 @@ export const CLOCK: InjectionToken<Clock> = Symbol.for('etcd-recipes.clock');
 export const STORE: InjectionToken<Store> = Symbol.for('etcd-recipes.store');
 /** The session that holds belong to. */
 export const SESSION: InjectionToken<Session> = Symbol.for('etcd-recipes.session');
+
+/** The stores made here, as opposed to those that users gave. */
+const made = new WeakSet<Store>();
 
 /** The parts of a coordinator, put together. */
 export interface Parts {
@@ -38,16 +36,16 @@ export async function compose(
   options: Etcd3Options & { readonly session?: SessionOptions },
   container: DependencyContainer = root.createChildContainer(),
 ): Promise<Parts> {
-  if (!container.isRegistered(CLOCK, true)) container.registerInstance(CLOCK, systemClock);
-  const ownsStore = !container.isRegistered(STORE, true);
-  if (ownsStore) {
-    container.register(STORE, {
-      useFactory: instanceCachingFactory((parts) => new Etcd3Store(options, parts.resolve(CLOCK))),
-    });
-  }
-  const store = container.resolve(STORE);
+  const clock = container.isRegistered(CLOCK, true) ? container.resolve(CLOCK) : systemClock;
+  const given = container.isRegistered(STORE, true) ? container.resolve(STORE) : undefined;
+  // One that an earlier call made belongs to that coordinator, and ends with it.
+  const store = given && !made.has(given) ? given : new Etcd3Store(options, clock);
+  const ownsStore = store !== given;
   try {
-    const session = await Session.open(store, options.session, container.resolve(CLOCK));
+    const session = await Session.open(store, options.session, clock);
+    if (ownsStore) made.add(store);
+    container.registerInstance(CLOCK, clock);
+    container.registerInstance(STORE, store);
     container.registerInstance(SESSION, session);
     return { store, session, ownsStore };
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { DependencyContainer } from 'tsyringe';
 import { compose, type Parts } from './container.js';
-import { ClosedError } from './core/errors.js';
+import { ArgumentError, ClosedError } from './core/errors.js';
 import type { Etcd3Options } from './core/etcd3-options.js';
 import type { Session, SessionOptions } from './core/session.js';
 import type { Store } from './core/store.js';
@@ -57,13 +57,17 @@ export class Coordinator implements AsyncDisposable {
 
   /**
    * The same coordinator, with `prefix` before every key: what is made here and what is made outside never
-   * meet. Shares the session; closing it is the business of the coordinator that was connected.
+   * meet, nor do two namespaces, as long as no prefix begins another: end them with a slash. Shares the session;
+   * closing it is the business of the coordinator that was connected.
    *
-   * @throws ArgumentError if the prefix is empty.
+   * @throws ArgumentError if the prefix is empty, or lies where recipes outside keep their keys.
    * @throws ClosedError after `close`.
    */
   namespace(prefix: string): Coordinator {
-    const store = new Namespace(this.#open().store, nonEmpty('prefix', prefix));
+    if (/^(mutex|\.etcd-recipes)\//.test(nonEmpty('prefix', prefix))) {
+      throw new ArgumentError('prefix', 'outside of mutex/ and .etcd-recipes/', prefix);
+    }
+    const store = new Namespace(this.#open().store, prefix);
     return new Coordinator({ ...this.#parts, session: this.session.over(store) }, this);
   }
 

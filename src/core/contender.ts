@@ -1,4 +1,5 @@
-import { HoldLostError, RefusedError, UnavailableError } from './errors.js';
+import { Backoff } from './backoff.js';
+import { ClosedError, HoldLostError, UnavailableError } from './errors.js';
 import { type Data, keyId } from './keys.js';
 import type { LineSpec } from './line.js';
 import { persist } from './persist.js';
@@ -45,7 +46,9 @@ export class Contender {
       this.token = reply.revision;
       return this.#viewOf(reply);
     }
-    this.token = ours?.createRevision ?? 0n;
+    // An earlier attempt was applied, and somebody deleted the key since.
+    if (!ours) throw this.#lostPlace();
+    this.token = ours.createRevision;
     return this.look(signal);
   }
 
@@ -77,7 +80,7 @@ export class Contender {
       signal,
     );
     this.seenAt = sent;
-    if (!reply.succeeded) throw new HoldLostError(`place in line ${this.key}`, 'deleted');
+    if (!reply.succeeded) throw this.#lostPlace();
     return this.#viewOf(reply);
   }
 
@@ -93,17 +96,33 @@ export class Contender {
 
   async #withdraw(): Promise<void> {
     const { store, signal, clock, fence } = this.#session;
-    await this.#sent?.catch(() => {});
+    // Once we have joined, what is on its way only reads.
+    if (this.token === 0n) await this.#sent?.catch(() => {});
     const remove: Operation = { delete: { key: this.key } };
     const success = this.unanswered ? [remove, fence.raise] : [remove];
     let tries = 0;
     const commit = (limit: CallOptions): Promise<TxnReply> => {
       tries += 1;
-      return store.commit({ success }, limit);
+      return this.#session.commit({ success }, limit);
     };
-    await persist(commit, signal, clock);
-    // A deletion that got no answer might still come, and meet the key of somebody else.
-    if (tries === 1) this.giveBackKey();
+    const pause = new Backoff(100, 5_000);
+    for (;;) {
+      try {
+        await persist(commit, signal, clock);
+        // A deletion that got no answer might still come, and meet the key of somebody else.
+        if (tries === 1) this.giveBackKey();
+        return;
+      } catch (error) {
+        if (signal.aborted || error instanceof ClosedError) return;
+        // etcd refuses, for want of space or of a permission: that may pass, and others wait behind us.
+        await store.commit({ success: [remove] }).catch(() => {});
+        await clock.sleep(pause.next(), signal);
+      }
+    }
+  }
+
+  #lostPlace(): HoldLostError {
+    return new HoldLostError(`place in line ${this.key}`, 'deleted');
   }
 
   /** Puts our key on conditions, once: finds it again if an attempt was applied whose answer was lost. */
@@ -116,25 +135,24 @@ export class Contender {
     const absent: Compare = { key: this.key, target: 'create', to: 0n };
     const put: Operation = { put: { key: this.key, value: this.#value, lease: id } };
     const success = [...reads, put];
+    const failure = [{ range: { key: this.key, keysOnly: true } }, fence.read];
     for (;;) {
       this.seenAt = clock.now();
-      const compare = [absent, fence.standing, ...conditions];
-      const why = [{ range: { key: this.key, keysOnly: true } }, fence.read];
-      // Without conditions of the caller it hardly ever fails, and the reason is asked for when it does.
-      const failure = conditions.length > 0 ? why : [];
+      const { standing } = fence;
+      const compare = [absent, standing, ...conditions];
       const reply = await this.#commit({ compare, success, failure }, signal);
       if (reply.succeeded) return { reply, ours: undefined };
-      const { replies } = failure.length > 0 ? reply : await this.#commit({ success: why }, signal);
-      const [ours] = replies[0]?.kvs ?? [];
-      if (ours || !fence.learn(replies[1])) return { reply, ours };
+      const [ours] = reply.replies[0]?.kvs ?? [];
+      // Others of this session may have learned of the same raise meanwhile: what counts is what we sent.
+      if (ours || !fence.learn(reply.replies[1], standing)) return { reply, ours };
     }
   }
 
   async #commit(txn: Txn, signal: AbortSignal): Promise<TxnReply> {
-    const { store, clock, lease } = this.#session;
+    const { clock } = this.#session;
     const send = async (limit: CallOptions): Promise<TxnReply> => {
       try {
-        return await store.commit(txn, limit);
+        return await this.#session.commit(txn, limit);
       } catch (error) {
         if (error instanceof UnavailableError) this.unanswered ||= error.outcome === 'unknown';
         throw error;
@@ -143,10 +161,7 @@ export class Contender {
     try {
       return await persist((limit) => (this.#sent = send(limit)), signal, clock);
     } catch (error) {
-      if (error instanceof RefusedError && /lease not found/.test(error.message)) {
-        lease.lose('expired');
-        signal.throwIfAborted();
-      }
+      signal.throwIfAborted();
       throw error;
     }
   }

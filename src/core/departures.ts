@@ -37,7 +37,8 @@ export class Departures implements WatchListener {
     }
     for (const [id, at] of this.#left) this.#leave(view, id, at);
     this.#left.clear();
-    if (this.#seen > view.revision) view.revision = this.#seen;
+    // What may have gaps must not look newer than it is to a neighbour.
+    if (!this.#uncertain && this.#seen > view.revision) view.revision = this.#seen;
     if (!this.#uncertain && !this.#failure && view.ahead.size > atMost) {
       await abortable(this.#departures(view, atMost), signal);
     }
@@ -55,7 +56,7 @@ export class Departures implements WatchListener {
       else this.#left.set(keyId(kv.key), kv.modRevision);
     }
     if (!waiting) return;
-    if (this.#seen > waiting.view.revision) waiting.view.revision = this.#seen;
+    if (!this.#uncertain && this.#seen > waiting.view.revision) waiting.view.revision = this.#seen;
     if (this.#uncertain || waiting.view.ahead.size <= waiting.atMost) waiting.wake();
   }
 

@@ -20,6 +20,7 @@ export class KeepAlives implements StreamUser<ILeaseKeepAliveRequest, ILeaseKeep
   readonly #attemptTimeout: number;
   /** Renewals on their way. Answers of one lease come in the order of its requests. */
   readonly #pending = new Map<string, Renewal[]>();
+  #closed = false;
 
   constructor(pool: EndpointPool, clock: Clock) {
     this.#stream = new SteadyStream(pool, clock, this);
@@ -27,7 +28,8 @@ export class KeepAlives implements StreamUser<ILeaseKeepAliveRequest, ILeaseKeep
   }
 
   /** Renews once; gives the milliseconds the lease now has, 0 if it is gone. */
-  renew(lease: bigint, options: CallOptions): Promise<number> {
+  async renew(lease: bigint, options: CallOptions): Promise<number> {
+    if (this.#closed) throw new ClosedError('store');
     const id = String(lease);
     const { signal, timeout = this.#attemptTimeout } = options;
     const renewal = new Promise<number>((resolve, reject) => {
@@ -71,6 +73,7 @@ export class KeepAlives implements StreamUser<ILeaseKeepAliveRequest, ILeaseKeep
   }
 
   close(): void {
+    this.#closed = true;
     this.#stream.close();
     this.#rejectAll(new ClosedError('store'));
   }

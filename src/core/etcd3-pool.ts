@@ -7,6 +7,7 @@ import { type AttemptOptions, Endpoint } from './etcd3-endpoint.js';
 import type { Etcd3Options } from './etcd3-options.js';
 import { failureOf, judge, refusalOf } from './etcd3-status.js';
 import { toBytes } from './keys.js';
+import { abortable } from './signals.js';
 import type { CallOptions } from './store.js';
 
 /** What a request does when it is applied: nothing, the same thing however often, or something each time. */
@@ -19,6 +20,7 @@ const tooLittle = 10;
 class Attempts {
   /** The endpoints of this turn. */
   readonly tried: Set<Endpoint> = new Set();
+  tokensRefused = 0;
   readonly #effect: Effect;
   /** The last word of each endpoint. */
   readonly #failures = new Map<Endpoint, EndpointFailure>();
@@ -35,10 +37,6 @@ class Attempts {
   /** Whether another attempt might do twice what may be done once. */
   get isOver(): boolean {
     return this.#effect === 'once' && this.#outcome === 'unknown';
-  }
-
-  has(endpoint: Endpoint): boolean {
-    return this.#failures.has(endpoint);
   }
 
   add(endpoint: Endpoint, error: unknown, maybeApplied: boolean): void {
@@ -68,6 +66,7 @@ export class EndpointPool {
   readonly #metadata = new Metadata();
   readonly #login = new Mutex();
   #logins = 0;
+  #loginError: unknown;
   #current = 0;
   #closed = false;
 
@@ -105,14 +104,16 @@ export class EndpointPool {
       if (left < tooLittle && attempts.failed) throw attempts.toError();
       const endpoint = this.pick(attempts.tried);
       const logins = this.#logins;
+      let sent = false;
       try {
-        await this.#ensureLogin(endpoint);
+        await this.login(endpoint, signal);
+        sent = true;
         const reply = await attempt(endpoint, { limit: Math.min(left, patience), signal });
-        endpoint.misses = 0;
+        this.#answered(endpoint);
         return reply;
       } catch (error) {
         signal?.throwIfAborted();
-        this.#failed(attempts, endpoint, error, logins);
+        this.#failed(attempts, endpoint, error, { sent, logins });
       }
       if (attempts.tried.size === this.#endpoints.length) {
         attempts.tried.clear();
@@ -137,20 +138,29 @@ export class EndpointPool {
     return this.#endpoints[this.#current] as Endpoint;
   }
 
-  /** Passes an endpoint over for a while. */
+  /** Passes an endpoint over for a while; calls that fail together count once. */
   setAside(endpoint: Endpoint): void {
-    endpoint.asideUntil = this.#clock.now() + Math.min(30_000, 1_000 * 2 ** endpoint.misses);
+    const now = this.#clock.now();
+    if (endpoint.asideUntil > now) return;
+    endpoint.asideUntil = now + Math.min(30_000, 1_000 * 2 ** endpoint.misses);
     endpoint.misses += 1;
     for (const tell of this.onSetAside) tell(endpoint);
   }
 
-  /** Opens a stream at the best endpoint, logged in if need be. */
-  async openStream<S>(
-    open: (endpoint: Endpoint) => Promise<S>,
-  ): Promise<{ endpoint: Endpoint; stream: S }> {
-    const endpoint = this.pick();
-    await this.#ensureLogin(endpoint);
-    return { endpoint, stream: await open(endpoint) };
+  /** Gets a token where etcd asks for one and we have none. Whoever comes while another is at it waits for that. */
+  async login(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
+    const auth = this.#auth;
+    if (!auth || this.#hasToken) return;
+    const login = this.#login.isLocked()
+      ? this.#login.waitForUnlock()
+      : this.#login.runExclusive(() => this.#authenticate(endpoint, auth));
+    await (signal ? abortable(login, signal) : login);
+    if (!this.#hasToken) throw this.#loginError;
+  }
+
+  /** Whether a user was given, so that a refused token can be replaced. */
+  get canLogin(): boolean {
+    return this.#auth !== undefined;
   }
 
   /** The token was refused on a stream: the next call or stream gets a new one. */
@@ -164,20 +174,26 @@ export class EndpointPool {
   }
 
   /** Returns if another attempt may be made, and throws otherwise. */
-  #failed(attempts: Attempts, endpoint: Endpoint, error: unknown, logins: number): void {
+  #failed(
+    attempts: Attempts,
+    endpoint: Endpoint,
+    error: unknown,
+    { sent, logins }: { sent: boolean; logins: number },
+  ): void {
     if (this.#closed) throw new ClosedError('store');
     const verdict = judge(error);
     if (verdict === 'refused') throw refusalOf(error);
     if (verdict === 'unauthenticated') {
       // A new token that is refused too will not get better.
-      if (!this.#auth || attempts.has(endpoint)) throw refusalOf(error);
+      if (!this.#auth || attempts.tokensRefused > 1) throw refusalOf(error);
+      attempts.tokensRefused += 1;
       attempts.add(endpoint, error, false);
       this.#forgetLogin(logins);
       return;
     }
     this.setAside(endpoint);
     attempts.tried.add(endpoint);
-    attempts.add(endpoint, error, verdict === 'unknown');
+    attempts.add(endpoint, error, sent && verdict === 'unknown');
     if (attempts.isOver) throw attempts.toError(error);
   }
 
@@ -186,17 +202,27 @@ export class EndpointPool {
     if (logins === this.#logins) this.#metadata.remove('token');
   }
 
-  async #ensureLogin(endpoint: Endpoint): Promise<void> {
-    const auth = this.#auth;
-    if (!auth || this.#metadata.get('token').length > 0) return;
-    await this.#login.runExclusive(async () => {
-      if (this.#metadata.get('token').length > 0) return;
-      const request = { name: auth.user, password: auth.password };
+  #answered(endpoint: Endpoint): void {
+    endpoint.misses = 0;
+    endpoint.asideUntil = 0;
+  }
+
+  get #hasToken(): boolean {
+    return this.#metadata.get('token').length > 0;
+  }
+
+  async #authenticate(
+    endpoint: Endpoint,
+    { user, password }: NonNullable<Etcd3Options['auth']>,
+  ): Promise<void> {
+    try {
       const options: AttemptOptions = { limit: this.attemptTimeout };
-      const { token } = await endpoint.auth.authenticate(request, options);
+      const { token } = await endpoint.auth.authenticate({ name: user, password }, options);
       this.#metadata.set('token', token);
       this.#logins += 1;
-    });
+    } catch (error) {
+      this.#loginError = error;
+    }
   }
 }
 

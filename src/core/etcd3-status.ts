@@ -21,6 +21,10 @@ const refusals: ReadonlySet<Status> = new Set([
   Status.UNIMPLEMENTED,
   Status.DATA_LOSS,
 ]);
+/** Node gives streams cut off in passing, by a GOAWAY or a proxy, codes that would be refusals in etcd's mouth. */
+const fromEtcd =
+  /^(etcdserver|auth|lease|mvcc): |^grpc: |^unknown (service|method)|^Attempted to send/;
+const ourFault = /^Request message serialization failure/;
 const tokenProblem = /invalid auth token|user name is empty|revision of auth store is old/;
 const neverServed =
   /^No connection established|^Name resolution failed|no leader|for learner|too many requests/;
@@ -31,7 +35,8 @@ export function judge(error: unknown): Verdict {
   if (tokenProblem.test(details)) return 'unauthenticated';
   if (neverServed.test(details)) return 'not-applied';
   if (code === Status.UNAUTHENTICATED) return 'unauthenticated';
-  return refusals.has(code) ? 'refused' : 'unknown';
+  const refused = (refusals.has(code) && fromEtcd.test(details)) || ourFault.test(details);
+  return refused ? 'refused' : 'unknown';
 }
 
 /** The error as a line of an `UnavailableError`. */

@@ -10,6 +10,7 @@ import type { Clock } from './clock.js';
 import { ClosedError, RefusedError } from './errors.js';
 import type { Endpoint } from './etcd3-endpoint.js';
 import type { EndpointPool } from './etcd3-pool.js';
+import { judge } from './etcd3-status.js';
 import { SteadyStream, type StreamUser } from './etcd3-stream.js';
 import { eventFromWire, rangeToWire } from './etcd3-wire.js';
 import { type KeyRange, keyId } from './keys.js';
@@ -50,7 +51,7 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
 
   watch(range: KeyRange, listener: WatchListener, { from, only }: WatchOptions): Watch {
     if (this.#closed) throw new ClosedError('store');
-    const share = `${keyId(range.key)}|${keyId(range.end ?? '')}|${only ?? ''}`;
+    const share = JSON.stringify([keyId(range.key), keyId(range.end ?? ''), only]);
     let target = this.#shared.get(share);
     if (!target?.covers(from)) {
       const { key, range_end } = rangeToWire(range);
@@ -108,8 +109,7 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   #create(target: WatchTarget): void {
     target.id = this.#nextID();
     this.#targets.set(target.id, target);
-    const start_revision = String(target.next ?? 0n);
-    this.#requestWatch(target.id, { ...target.request, start_revision });
+    this.#requestWatch(target.id, { ...target.request, start_revision: String(target.start) });
   }
 
   #created(reply: IWatchResponse): void {
@@ -128,14 +128,20 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
     if (BigInt(reply.compact_revision) > 0n || /has been compacted/.test(reply.cancel_reason)) {
       target.restart();
       this.#create(target);
-    } else if (/permission denied|range is empty/.test(reply.cancel_reason)) {
+      return;
+    }
+    const error = { code: status.UNAVAILABLE, details: reply.cancel_reason };
+    const tokenRefused = judge(error) === 'unauthenticated';
+    if (
+      /permission denied|range is empty/.test(reply.cancel_reason) ||
+      (tokenRefused && !this.#pool.canLogin)
+    ) {
       this.#forget(target);
       target.close(new RefusedError('WATCH_CANCELED', reply.cancel_reason));
-    } else if (/auth/.test(reply.cancel_reason)) {
-      this.#targets.set(target.id, target);
-      this.#stream.fail({ code: status.UNAUTHENTICATED, details: reply.cancel_reason });
     } else {
-      this.#create(target);
+      // Begin anew, after a pause, and with a new token if it was for that.
+      this.#targets.set(target.id, target);
+      this.#stream.fail(error);
     }
   }
 

@@ -13,7 +13,7 @@ export class Fence {
   #version = 0n;
 
   constructor(lease: bigint) {
-    this.#key = `session/${lease.toString(16)}`;
+    this.#key = `.etcd-recipes/session/${lease.toString(16)}`;
     this.#lease = lease;
   }
 
@@ -32,11 +32,10 @@ export class Fence {
     return { put: { key: this.#key, value: '', lease: this.#lease } };
   }
 
-  /** Takes up what `read` gave; says whether the fence had been raised, so that the write is to be sent anew. */
-  learn(reply: OperationReply | undefined): boolean {
+  /** Takes up what `read` gave; says whether that is why a write on the condition `standing` was not applied. */
+  learn(reply: OperationReply | undefined, standing: Compare): boolean {
     const version = reply?.kvs[0]?.version ?? 0n;
-    const raised = version !== this.#version;
-    this.#version = version;
-    return raised;
+    if (version > this.#version) this.#version = version;
+    return version !== standing.to;
   }
 }

@@ -1,5 +1,12 @@
 import type { Data, KeyRange } from './keys.js';
-import type { Compare, Operation, OperationReply, RangeRequest, TxnReply } from './store.js';
+import type {
+  CallOptions,
+  Compare,
+  Operation,
+  OperationReply,
+  RangeRequest,
+  TxnReply,
+} from './store.js';
 
 /** What a guarded transaction gave. */
 export interface GuardedReply {
@@ -12,7 +19,7 @@ export interface GuardedReply {
 }
 
 /** Commits what was gathered, under the guard. */
-export type CommitGuarded = (operation: Operation) => Promise<TxnReply>;
+export type CommitGuarded = (operation: Operation, options: CallOptions) => Promise<TxnReply>;
 
 /**
  * A transaction that takes effect only while its hold is held: at its very revision, whatever clocks and
@@ -58,9 +65,9 @@ export class GuardedTxn {
    * @throws UnavailableError if etcd did not answer; `outcome` says whether it may have been applied.
    * @throws RefusedError if etcd refused it; nothing was written.
    */
-  async commit(): Promise<GuardedReply> {
+  async commit(options: CallOptions = {}): Promise<GuardedReply> {
     const inner = { compare: this.#conditions, success: this.#steps };
-    const { revision, replies } = await this.#commit({ txn: inner });
+    const { revision, replies } = await this.#commit({ txn: inner }, options);
     const reply = replies[0]?.txn;
     return { revision, succeeded: reply?.succeeded === true, replies: reply?.replies ?? [] };
   }

@@ -4,7 +4,15 @@ import { type KeyRange, keyId } from './keys.js';
 import { persist } from './persist.js';
 import type { Session } from './session.js';
 import { checkedController } from './signals.js';
-import type { CallOptions, Compare, Operation, TxnReply, Watch, WatchListener } from './store.js';
+import type {
+  CallOptions,
+  Compare,
+  Operation,
+  Txn,
+  TxnReply,
+  Watch,
+  WatchListener,
+} from './store.js';
 
 /** How a hold came to be. */
 export interface Grant {
@@ -22,6 +30,8 @@ export interface Grant {
   onLost(hold: Hold): void;
   /** Called when the key is gone for good after a release, and its name may be used again. */
   onGone(): void;
+  /** Called when etcd refuses the release: the key must go all the same. */
+  onRefused(): void;
 }
 
 /** Most holds end sooner than this many milliseconds; they do without a watch of their key. */
@@ -45,6 +55,7 @@ export class Hold implements AsyncDisposable {
   constructor(session: Session, grant: Grant) {
     this.#session = session;
     this.#grant = grant;
+    if (grant.token <= 0n) throw new HoldLostError(grant.key, 'deleted');
     this.key = grant.key;
     this.token = grant.token;
     this.#stopListening = session.lease.onEnd((reason) => this.#lose(reason));
@@ -76,7 +87,7 @@ export class Hold implements AsyncDisposable {
 
   /** Begins a transaction that takes effect only while this is held. */
   txn(): GuardedTxn {
-    return new GuardedTxn((operation) => this.#commit(operation));
+    return new GuardedTxn((operation, options) => this.#commit(operation, options));
   }
 
   /**
@@ -85,6 +96,7 @@ export class Hold implements AsyncDisposable {
    *
    * @returns whether it was held until now; `false` after a loss. When the answer to the release itself was
    * lost and the key is found gone, that counts as released.
+   * @throws RefusedError if etcd refuses it, such as for a permission withdrawn; it is tried again in the background.
    */
   release(): Promise<boolean> {
     this.#releasing ??= this.#release();
@@ -99,13 +111,11 @@ export class Hold implements AsyncDisposable {
     return { key: this.key, target: 'create', to: this.token };
   }
 
-  async #commit(operation: Operation): Promise<TxnReply> {
+  async #commit(operation: Operation, options: CallOptions): Promise<TxnReply> {
     const reason = this.#releasing ? 'released' : this.lost;
     if (reason) throw new HoldLostError(this.key, reason);
-    const reply = await this.#session.store.commit({
-      compare: [this.#isOurs],
-      success: [operation],
-    });
+    const guarded: Txn = { compare: [this.#isOurs], success: [operation] };
+    const reply = await this.#session.store.commit(guarded, options);
     if (!reply.succeeded) {
       this.#lose('deleted');
       throw new HoldLostError(this.key, this.#lost ?? 'released');
@@ -114,17 +124,18 @@ export class Hold implements AsyncDisposable {
   }
 
   async #release(): Promise<boolean> {
-    const { store, signal, clock, fence } = this.#session;
+    const { signal, clock, fence } = this.#session;
     const held = this.lost === undefined;
     this.#settle();
     const remove: Operation = { delete: { key: this.key } };
-    const success = this.#grant.unanswered ? [remove, fence.raise] : [remove];
+    // Where a put of the key is still out, neither branch may leave it the way to come back.
+    const raise = this.#grant.unanswered ? [fence.raise] : [];
+    const txn: Txn = { compare: [this.#isOurs], success: [remove, ...raise], failure: raise };
     let mayHaveDeleted = false;
     const compareAndDelete = async (limit: CallOptions): Promise<boolean> => {
       try {
         // Not sent twice by the store: whether an earlier try may have been applied decides what "gone" means.
-        const { succeeded } = await store.commit({ compare: [this.#isOurs], success }, limit);
-        return succeeded;
+        return (await this.#session.commit(txn, limit)).succeeded;
       } catch (error) {
         if (error instanceof UnavailableError) mayHaveDeleted ||= error.outcome === 'unknown';
         throw error;
@@ -136,6 +147,7 @@ export class Hold implements AsyncDisposable {
       return held && (deleted || mayHaveDeleted);
     } catch (error) {
       if (signal.aborted) return false;
+      this.#grant.onRefused();
       throw error;
     }
   }

@@ -2,7 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { Backoff } from './backoff.js';
 import { type Clock, systemClock } from './clock.js';
 import { Emitter } from './emitter.js';
-import { ArgumentError, ClosedError, type LossReason, SessionLostError } from './errors.js';
+import {
+  ArgumentError,
+  ClosedError,
+  type LossReason,
+  SessionLostError,
+  UnavailableError,
+} from './errors.js';
 import { persist } from './persist.js';
 import { checkedController } from './signals.js';
 import type { Store } from './store.js';
@@ -99,6 +105,10 @@ export class Lease extends Emitter<SessionEvents> {
     const id = (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
     const sent = clock.now();
     const granted = await store.grant(id, ttl);
+    if (clock.now() - sent >= granted - margin) {
+      const message = 'a lease was granted too late to be of use';
+      throw new UnavailableError('unknown', [{ endpoint: 'etcd', status: 'TOO_LATE', message }]);
+    }
     return new Lease(store, clock, id, granted, margin, sent);
   }
 

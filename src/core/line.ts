@@ -59,7 +59,7 @@ export class Line {
   constructor(session: Session, spec: LineSpec) {
     this.#session = session;
     this.#spec = spec;
-    this.#neighbours = Neighbours.of(session.store);
+    this.#neighbours = new Neighbours(session.store, spec.rivals);
   }
 
   /**
@@ -147,7 +147,9 @@ export class Line {
         const atMost = view.complete ? slots - 1 : slots - 1 + listed / 2;
         const certain = await departures.until(view, atMost, signal);
         if (certain) view = this.#neighbours.complete(view);
-        if (!certain || !view.complete) view = await contender.look(signal);
+        if (certain && view.complete) continue;
+        this.#neighbours.remove(contender.key);
+        view = await contender.look(signal);
       }
       return view;
     } finally {
@@ -173,6 +175,7 @@ export class Line {
         this.#neighbours.remove(key);
         contender.giveBackKey();
       },
+      onRefused: () => contender.withdraw(),
     });
   }
 

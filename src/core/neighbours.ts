@@ -1,5 +1,5 @@
 import type { View } from './contender.js';
-import { keyId } from './keys.js';
+import { type KeyRange, keyId } from './keys.js';
 import type { Store } from './store.js';
 
 /**
@@ -8,29 +8,30 @@ import type { Store } from './store.js';
  * takes it up, who then reads the line.
  */
 export class Neighbours {
-  static readonly #all = new WeakMap<Store, Neighbours>();
-  readonly #views = new Map<string, View>();
+  static readonly #all = new WeakMap<Store, Map<string, View>>();
+  readonly #views: Map<string, View>;
+  readonly #rivals: string;
 
-  /** Those who see the same store. */
-  static of(store: Store): Neighbours {
-    const all = Neighbours.#all.get(store) ?? new Neighbours();
-    Neighbours.#all.set(store, all);
-    return all;
+  /** Those who see the same store and have the same rivals. */
+  constructor(store: Store, { key, end = '' }: KeyRange) {
+    this.#views = Neighbours.#all.get(store) ?? new Map();
+    Neighbours.#all.set(store, this.#views);
+    this.#rivals = `${keyId(key)}\n${keyId(end)}\n`;
   }
 
   /** Tells what the owner of `key` knows. */
   add(key: string, view: View): void {
-    this.#views.set(keyId(key), view);
+    this.#views.set(this.#rivals + keyId(key), view);
   }
 
   remove(key: string): void {
-    this.#views.delete(keyId(key));
+    this.#views.delete(this.#rivals + keyId(key));
   }
 
   /** Adds to a view what the rival right before us knows, if that is one of us. */
   complete(view: View): View {
     const [nearest = ''] = view.ahead;
-    const known = view.complete ? undefined : this.#views.get(nearest);
+    const known = view.complete ? undefined : this.#views.get(this.#rivals + nearest);
     // What it knows may be older than our view, but must not be newer: it may be gone itself since.
     if (!known?.complete || known.revision > view.revision) return view;
     const revision = known.ahead.size === 0 ? view.revision : known.revision;

@@ -1,8 +1,10 @@
 import { hostname } from 'node:os';
 import type { Clock } from './clock.js';
+import { RefusedError } from './errors.js';
 import { Fence } from './fence.js';
 import { Lease, type LeaseOptions, type SessionEvents, type SessionState } from './lease.js';
-import type { Store } from './store.js';
+import type { CommitOptions, Store, Txn, TxnReply } from './store.js';
+import { milliseconds } from './validate.js';
 
 /** How to open a session. */
 export interface SessionOptions extends LeaseOptions {
@@ -134,6 +136,17 @@ export class Session implements AsyncDisposable {
     if (numbers?.free.length === numbers?.made) this.#shared.numbers.delete(folder);
   }
 
+  /** `store.commit` for what is written under our lease: a refusal may tell that it is gone. */
+  async commit(txn: Txn, options: CommitOptions): Promise<TxnReply> {
+    try {
+      return await this.store.commit(txn, options);
+    } catch (error) {
+      const leaseIsGone = error instanceof RefusedError && /lease not found/.test(error.message);
+      if (leaseIsGone) this.#lease.lose('expired');
+      throw error;
+    }
+  }
+
   /** Has `close` wait for work that runs under a hold. */
   track<T>(work: Promise<T>): Promise<T> {
     const { work: running } = this.#shared;
@@ -144,10 +157,13 @@ export class Session implements AsyncDisposable {
 
   /**
    * Ends the session: waits are rejected and signals abort; work that runs under a hold is given `grace`
-   * milliseconds to end; then the lease is given back, which frees every key at once. Never rejects.
+   * milliseconds to end; then the lease is given back, which frees every key at once. Does
+   * not reject.
+   *
+   * @throws ArgumentError if `grace` is not a duration.
    */
   close(grace = 5_000): Promise<void> {
-    this.#shared.closing ??= this.#close(grace);
+    this.#shared.closing ??= this.#close(milliseconds('grace', grace));
     return this.#shared.closing;
   }
 

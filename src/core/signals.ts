@@ -79,17 +79,14 @@ export interface WaitScope {
  */
 export function waitScope(wait: WaitOptions, life: AbortSignal, clock: Clock): WaitScope {
   if (!wait.signal && wait.timeout === undefined) return { signal: life, dispose: () => {} };
+  const { timeout } = wait;
+  if (timeout !== undefined) milliseconds('timeout', timeout);
   const controller = new AbortController();
   const stop = [wait.signal, life].map((signal) =>
     onAbort(signal, () => controller.abort(signal?.reason)),
   );
-  const { timeout } = wait;
   if (timeout !== undefined) {
-    stop.push(
-      clock.after(milliseconds('timeout', timeout), () =>
-        controller.abort(new WaitTimeoutError(timeout)),
-      ),
-    );
+    stop.push(clock.after(timeout, () => controller.abort(new WaitTimeoutError(timeout))));
   }
   return {
     signal: controller.signal,

@@ -23,6 +23,15 @@ export class WatchTarget {
     this.share = share;
   }
 
+  /**
+   * From where to ask etcd: 0 for the present. When resumed, one revision before what comes next: if history was
+   * compacted up to just there, etcd 3.4 would leave a deletion out without a word; so it says that it is gone.
+   */
+  get start(): bigint {
+    const { next, since } = this;
+    return next === undefined ? 0n : next - (since === undefined ? 0n : 1n);
+  }
+
   /** Whether a subscription made now gets every event from `from` on. */
   covers(from: bigint | undefined): boolean {
     if (from === undefined) return true;
