@@ -13,7 +13,7 @@ import {
 import type { TestEtcd } from './etcd.js';
 
 /** A recipe that gives a hold to one at a time. */
-export interface HoldRecipe {
+interface HoldRecipe {
   acquire(wait?: WaitOptions): Promise<Hold>;
   tryAcquire(wait?: WaitOptions): Promise<Hold | undefined>;
 }

@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import * as embed from '../src/embed/index.js';
+import * as main from '../src/index.js';
+import * as lock from '../src/lock/index.js';
+
+it('exports these names and no others', () => {
+  expect(Object.keys(main)).toEqual([
+    'ArgumentError',
+    'CLOCK',
+    'ClosedError',
+    'Coordinator',
+    'CoordinationError',
+    'Etcd3Store',
+    'HoldLostError',
+    'Mutex',
+    'Namespace',
+    'RefusedError',
+    'SESSION',
+    'STORE',
+    'Session',
+    'SessionLostError',
+    'UnavailableError',
+    'WaitTimeoutError',
+    'connect',
+    'isCoordinationError',
+    'systemClock',
+  ]);
+  expect(Object.keys(lock)).toEqual(['Mutex']);
+  expect(Object.keys(embed)).toEqual([
+    'EtcdGatewayError',
+    'EtcdStartError',
+    'FaultProxy',
+    'startEtcd',
+  ]);
+});
