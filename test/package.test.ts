@@ -4,7 +4,7 @@ import * as main from '../src/index.js';
 import * as lock from '../src/lock/index.js';
 
 it('exports these names and no others', () => {
-  expect(Object.keys(main)).toEqual([
+  expect(Object.keys(main).toSorted()).toEqual([
     'ArgumentError',
     'CLOCK',
     'ClosedError',
@@ -26,7 +26,7 @@ it('exports these names and no others', () => {
     'systemClock',
   ]);
   expect(Object.keys(lock)).toEqual(['Mutex']);
-  expect(Object.keys(embed)).toEqual([
+  expect(Object.keys(embed).toSorted()).toEqual([
     'EtcdGatewayError',
     'EtcdStartError',
     'FaultProxy',
