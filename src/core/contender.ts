@@ -9,8 +9,10 @@ import type { CallOptions, Compare, KeyValue, Operation, Txn, TxnReply } from '.
 /** What a contender knows of the line at one revision, at which its own key was there. Kept up to date in place. */
 export interface View {
   revision: bigint;
-  /** The rivals before us, by `keyId`: all of them or, in a long line, the newest; nearest first. */
+  /** The rivals before us, by `keyId`: all of them or, in a long line, those nearest to us. */
   readonly ahead: Set<string>;
+  /** The one right before us, when the line was read. */
+  readonly nearest: string | undefined;
   /** Whether that is all of them. */
   readonly complete: boolean;
 }
@@ -174,8 +176,10 @@ export class Contender {
   }
 
   #viewOf({ revision, replies }: TxnReply): View {
-    const ahead = new Set(replies[0]?.kvs.map(({ key }) => keyId(key)));
-    return { revision, ahead, complete: ahead.size < this.#limit };
+    const nearestFirst = replies[0]?.kvs.map(({ key }) => keyId(key)) ?? [];
+    const [nearest] = nearestFirst;
+    const complete = nearestFirst.length < this.#limit;
+    return { revision, ahead: new Set(nearestFirst), nearest, complete };
   }
 
   get #limit(): number {

@@ -68,11 +68,12 @@ export class Endpoint implements ICallable<Endpoint> {
     const client = this.#host.getServiceClient(service) as Client & Record<string, UnaryMethod>;
     const options = limit === undefined ? {} : { deadline: Date.now() + limit };
     return new Promise((resolve, reject) => {
-      const call = client[method]?.(request, this.#metadata, options, (error, reply) => {
+      const done = (error: Error | null, reply: T): void => {
         stopListening();
         if (error) reject(error);
         else resolve(reply);
-      });
+      };
+      const call = untraced(() => client[method]?.(request, this.#metadata, options, done));
       const stopListening = onAbort(signal, () => call?.cancel());
     });
   }
@@ -90,5 +91,16 @@ export class Endpoint implements ICallable<Endpoint> {
 
   close(): void {
     this.#host.close();
+  }
+}
+
+/** grpc-js takes a stack trace of every call, for the case that it fails; our errors have their own. */
+function untraced<T>(run: () => T): T {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return run();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }

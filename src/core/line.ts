@@ -93,7 +93,11 @@ export class Line {
     return this.#contend(wait, async (contender, signal) => {
       const revision = await contender.tryJoin(signal);
       if (revision === undefined) return undefined;
-      return this.#hold(contender, { revision, ahead: new Set(), complete: true }, onLost);
+      return this.#hold(
+        contender,
+        { revision, ahead: new Set(), nearest: undefined, complete: true },
+        onLost,
+      );
     });
   }
 

@@ -30,11 +30,12 @@ export class Neighbours {
 
   /** Adds to a view what the rival right before us knows, if that is one of us. */
   complete(view: View): View {
-    const [nearest = ''] = view.ahead;
-    const known = view.complete ? undefined : this.#views.get(this.#rivals + nearest);
+    const { nearest = '' } = view;
+    if (view.complete || !view.ahead.has(nearest)) return view;
+    const known = this.#views.get(this.#rivals + nearest);
     // What it knows may be older than our view, but must not be newer: it may be gone itself since.
     if (!known?.complete || known.revision > view.revision) return view;
     const revision = known.ahead.size === 0 ? view.revision : known.revision;
-    return { revision, ahead: new Set([nearest, ...known.ahead]), complete: true };
+    return { revision, ahead: new Set(known.ahead).add(nearest), nearest, complete: true };
   }
 }

@@ -127,7 +127,8 @@ export class Subscription implements Watch {
   /** Passes on what is in its share: others may have come in earlier. */
   deliver(events: readonly WatchEvent[]): void {
     const { since = 0n } = this;
-    const mine = events.filter(({ kv }) => kv.modRevision >= since);
+    const inShare = ({ kv }: WatchEvent): boolean => kv.modRevision >= since;
+    const mine = events[0] && inShare(events[0]) ? events : events.filter(inShare);
     if (mine.length > 0) this.listener.events(mine);
   }
 
