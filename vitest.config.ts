@@ -5,6 +5,8 @@ const releases = ['3.4', 'newest'];
 
 const config: ViteUserConfig = defineConfig({
   test: {
+    // Most tests wait for etcd rather than compute.
+    maxWorkers: 2,
     projects: releases.map((release) => ({
       test: {
         name: `etcd ${release}`,

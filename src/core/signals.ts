@@ -81,6 +81,8 @@ export function waitScope(wait: WaitOptions, life: AbortSignal, clock: Clock): W
   if (!wait.signal && wait.timeout === undefined) return { signal: life, dispose: () => {} };
   const { timeout } = wait;
   if (timeout !== undefined) milliseconds('timeout', timeout);
+  // One signal may end many waits, such as that of a whole program. Our listeners do not stay.
+  if (wait.signal) setMaxListeners(0, wait.signal);
   const controller = new AbortController();
   const stop = [wait.signal, life].map((signal) =>
     onAbort(signal, () => controller.abort(signal?.reason)),
