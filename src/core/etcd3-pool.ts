@@ -66,7 +66,7 @@ export class EndpointPool {
   readonly #metadata = new Metadata();
   readonly #login = new Mutex();
   #logins = 0;
-  #loginError: unknown;
+  #failedLogin: { readonly endpoint: Endpoint; readonly error: unknown } | undefined;
   #current = 0;
   #closed = false;
 
@@ -106,9 +106,10 @@ export class EndpointPool {
       const logins = this.#logins;
       let sent = false;
       try {
-        await this.login(endpoint, signal);
+        await this.login(endpoint, Math.min(left, patience), signal);
         sent = true;
-        const reply = await attempt(endpoint, { limit: Math.min(left, patience), signal });
+        const rest = Math.max(1, deadline - this.#clock.now());
+        const reply = await attempt(endpoint, { limit: Math.min(rest, patience), signal });
         this.#answered(endpoint);
         return reply;
       } catch (error) {
@@ -148,14 +149,17 @@ export class EndpointPool {
   }
 
   /** Gets a token where etcd asks for one and we have none. Whoever comes while another is at it waits for that. */
-  async login(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
+  async login(
+    endpoint: Endpoint,
+    limit: number = this.attemptTimeout,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const auth = this.#auth;
     if (!auth || this.#hasToken) return;
-    const login = this.#login.isLocked()
-      ? this.#login.waitForUnlock()
-      : this.#login.runExclusive(() => this.#authenticate(endpoint, auth));
-    await (signal ? abortable(login, signal) : login);
-    if (!this.#hasToken) throw this.#loginError;
+    const login = this.#logIn(endpoint, auth, limit);
+    // Who is at it may have more time than we have.
+    const inTime = abortable(login, AbortSignal.timeout(Math.ceil(limit)));
+    await (signal ? abortable(inTime, signal) : inTime);
   }
 
   /** Whether a user was given, so that a refused token can be replaced. */
@@ -211,17 +215,34 @@ export class EndpointPool {
     return this.#metadata.get('token').length > 0;
   }
 
+  async #logIn(
+    endpoint: Endpoint,
+    auth: NonNullable<Etcd3Options['auth']>,
+    limit: number,
+  ): Promise<void> {
+    while (this.#login.isLocked() && !this.#hasToken) {
+      await this.#login.waitForUnlock();
+      // What one of us heard there need not be asked again by all.
+      if (!this.#hasToken && this.#failedLogin?.endpoint === endpoint)
+        throw this.#failedLogin.error;
+    }
+    if (this.#hasToken) return;
+    await this.#login.runExclusive(() => this.#authenticate(endpoint, auth, limit));
+  }
+
   async #authenticate(
     endpoint: Endpoint,
     { user, password }: NonNullable<Etcd3Options['auth']>,
+    limit: number,
   ): Promise<void> {
     try {
-      const options: AttemptOptions = { limit: this.attemptTimeout };
+      const options: AttemptOptions = { limit: Math.min(limit, this.attemptTimeout) };
       const { token } = await endpoint.auth.authenticate({ name: user, password }, options);
       this.#metadata.set('token', token);
       this.#logins += 1;
     } catch (error) {
-      this.#loginError = error;
+      this.#failedLogin = { endpoint, error };
+      throw error;
     }
   }
 }

@@ -12,6 +12,7 @@ import {
   WaitTimeoutError,
 } from '../../src/index.js';
 import { compact, useEtcd } from '../support/etcd.js';
+import { has, noAnswer, override } from '../support/override.js';
 
 const etcd = useEtcd();
 const patience = { timeout: 20_000, interval: 10 };
@@ -109,25 +110,14 @@ describe('a request that reaches etcd long after it was given up', () => {
     let late: (() => Promise<TxnReply>) | undefined;
     const coordinator = await etcd.connect({}, (store) => {
       const commit: Store['commit'] = (txn, options) => {
-        if (late || !txn.success?.some((step) => 'put' in step)) return store.commit(txn, options);
+        if (late || !has('put', txn)) return store.commit(txn, options);
         late = () => store.commit(txn, options);
-        const failure = { endpoint: 'test', status: 'DEADLINE_EXCEEDED', message: 'stuck' };
-        return Promise.reject(new UnavailableError('unknown', [failure]));
+        return Promise.reject(noAnswer());
       };
-      return { ...bound(store), commit };
+      return override(store, { commit });
     });
     return { coordinator, deliver: () => late?.() ?? Promise.reject(new Error('nothing sent')) };
   };
-  const bound = (store: Store): Store => ({
-    read: (...args) => store.read(...args),
-    commit: (...args) => store.commit(...args),
-    watch: (...args) => store.watch(...args),
-    grant: (...args) => store.grant(...args),
-    keepAlive: (...args) => store.keepAlive(...args),
-    revoke: (...args) => store.revoke(...args),
-    close: () => store.close(),
-  });
-
   it('does not bring back a lock that was released', async () => {
     const { coordinator, deliver } = await connectWithLateWrite();
     const mutex = coordinator.mutex(etcd.name());

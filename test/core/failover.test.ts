@@ -1,0 +1,269 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Endpoint } from '../../src/core/etcd3-endpoint.js';
+import { EndpointPool } from '../../src/core/etcd3-pool.js';
+import { prefixRange } from '../../src/core/keys.js';
+import { type EtcdCluster, FaultProxy, startEtcd } from '../../src/embed/index.js';
+import {
+  connect,
+  Etcd3Store,
+  RefusedError,
+  type Store,
+  UnavailableError,
+  type Watch,
+} from '../../src/index.js';
+import { useEtcd } from '../support/etcd.js';
+import { ManualClock } from '../support/manual-clock.js';
+
+const etcd = useEtcd();
+const patience = { timeout: 15_000, interval: 10 };
+
+const startProxy = async (target: string): Promise<FaultProxy> => {
+  const proxy = await FaultProxy.start(target);
+  etcd.defer(() => proxy.close());
+  return proxy;
+};
+const open = (options: ConstructorParameters<typeof Etcd3Store>[0]): Etcd3Store => {
+  const store = new Etcd3Store(options);
+  etcd.defer(() => store.close());
+  return store;
+};
+
+interface Listening {
+  readonly watch: Watch;
+  readonly seen: string[];
+  readonly closed: Error[];
+}
+
+function listen(store: Store, key: string): Listening {
+  const seen: string[] = [];
+  const closed: Error[] = [];
+  const watch = store.watch(
+    { key },
+    {
+      events: (events) => seen.push(...events.map(({ kv }) => kv.value.toString())),
+      gap: () => seen.push('gap'),
+      closed: (error) => closed.push(error),
+    },
+  );
+  return { watch, seen, closed };
+}
+
+describe('where etcd asks for user and password', () => {
+  const auth = { user: 'root', password: 'secret' };
+  let cluster: EtcdCluster;
+  let endpoint: string;
+
+  beforeAll(async () => {
+    cluster = await startEtcd({
+      unsafeNoFsync: true,
+      auth: { password: auth.password },
+      bcryptCost: 4,
+    });
+    [endpoint = ''] = cluster.endpoints;
+  });
+  afterAll(() => cluster.stop());
+
+  it('gets a new token for calls that found nobody first and then were refused the old one', {
+    timeout: 60_000,
+  }, async () => {
+    const proxy = await startProxy(endpoint);
+    const coordinator = await connect({
+      endpoints: [proxy.endpoint],
+      auth,
+      session: { ttl: 60_000 },
+    });
+    etcd.defer(() => coordinator.close());
+    const { store } = coordinator;
+    const { watch, seen, closed } = listen(store, 'watched');
+    await watch.ready;
+    const hold = await coordinator.mutex('m').acquire();
+    proxy.cut();
+    const limit = { timeout: 20_000 };
+    const put = { put: { key: 'written', value: '' } };
+    const calls = Promise.all([
+      store.read({ key: 'x' }, limit),
+      store.read({ key: 'y' }, limit),
+      store.commit({ success: [put] }, { ...limit, idempotent: true }),
+      hold.release(),
+      coordinator.mutex('n').acquire(),
+    ]);
+    // The calls fail to connect meanwhile. Simple tokens live in the member's memory.
+    await Promise.all([cluster.members[0]?.restart(), delay(500)]);
+    proxy.heal();
+    const [, , , released, next] = await calls;
+    expect(released).toBe(true);
+    expect(await next.release()).toBe(true);
+    expect(await store.keepAlive(coordinator.session.id)).toBe(60_000);
+    await store.commit({ success: [{ put: { key: 'watched', value: 'after' } }] });
+    await vi.waitFor(() => expect(seen).toEqual(['after']), patience);
+    expect(closed).toEqual([]);
+    expect(hold.lost).toBe(undefined);
+  });
+
+  it('leaves a member that is silent from the first login on', { timeout: 60_000 }, async () => {
+    const silent = await startProxy(endpoint);
+    silent.blackhole();
+    const endpoints = [silent.endpoint, endpoint];
+    const watching = open({ endpoints, auth });
+    const { watch, seen } = listen(watching, 'k');
+    await watch.ready;
+    await watching.commit({ success: [{ put: { key: 'k', value: 'v' } }] });
+    await vi.waitFor(() => expect(seen).toEqual(['v']), patience);
+
+    const lease = 0x5111n;
+    const renewing = open({ endpoints, auth });
+    await watching.grant(lease, 60_000);
+    await expect.poll(() => renewing.keepAlive(lease).catch(() => 0), patience).toBe(60_000);
+    await watching.revoke(lease);
+  });
+
+  it.each([
+    { attemptTimeout: 200, timeout: 1_500 },
+    { attemptTimeout: 1_000, timeout: 800 },
+  ])('lets many calls at once leave a silent member, with %o', async (limits) => {
+    const silent = await startProxy(endpoint);
+    silent.blackhole();
+    const store = open({ endpoints: [silent.endpoint, endpoint], auth, ...limits });
+    const reads = Array.from({ length: 8 }, (_, i) => store.read({ key: `k${i}` }));
+    const outcomes = await Promise.allSettled(reads);
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+  });
+
+  it('refuses a watch of somebody who did not say who they are', async () => {
+    const store = open({ endpoints: [endpoint] });
+    const { watch, closed } = listen(store, 'x');
+    await expect(watch.ready).rejects.toThrow(RefusedError);
+    expect(closed.length).toBe(1);
+    expect(closed[0]).toBeInstanceOf(RefusedError);
+  });
+});
+
+it('sets thousands of watches again after a cut, however short its patience is', async () => {
+  const proxy = await startProxy(etcd.endpoint);
+  proxy.delay(20);
+  const store = open({ endpoints: [proxy.endpoint], attemptTimeout: 100 });
+  const folder = `${etcd.name()}/`;
+  const key = (i: number): string => `${folder}${i}`;
+  const watches = Array.from({ length: 3_000 }, (_, i) => listen(store, key(i)));
+  await Promise.all(watches.map(({ watch }) => watch.ready));
+  proxy.cut();
+  await delay(100);
+  proxy.heal();
+  proxy.delay(20);
+  const writeAll = async (value: string): Promise<void> => {
+    for (let i = 0; i < watches.length; i += 50) {
+      const puts = Array.from({ length: 50 }, (_, j) => ({ put: { key: key(i + j), value } }));
+      await etcd.admin.commit({ success: puts });
+    }
+  };
+  await writeAll('after the cut');
+  await vi.waitFor(() => {
+    expect(watches.filter(({ seen }) => seen.join() !== 'after the cut').length).toBe(0);
+  }, patience);
+  await etcd.admin.commit({ success: [{ delete: prefixRange(folder) }] });
+});
+
+describe('an event loop that stands still for longer than an attempt may take', () => {
+  const standStill = (ms: number): void => {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+  };
+  /** Another endpoint, and how many connections it was asked for. */
+  const spare = async (): Promise<{ endpoint: string; asked: () => number }> => {
+    let asked = 0;
+    const server = createServer((socket) => {
+      asked += 1;
+      socket.on('error', () => {}).resume();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    server.unref();
+    etcd.defer(() => server.close());
+    return {
+      endpoint: `127.0.0.1:${(server.address() as { port: number }).port}`,
+      asked: () => asked,
+    };
+  };
+
+  const tick = (): Promise<void> =>
+    new Promise((resolve) => {
+      process.nextTick(resolve);
+    });
+  const turn = (): Promise<void> =>
+    new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+
+  describe.each([
+    ['on its way', turn],
+    ['handed over', tick],
+    ['just asked for', async () => {}],
+  ])('with a request that was %s', (_, pass) => {
+    it.each(['renewal', 'watch'])('does not take a healthy stream for broken: %s', async (what) => {
+      const other = await spare();
+      const store = open({ endpoints: [etcd.endpoint, other.endpoint], attemptTimeout: 300 });
+      const lease = BigInt(Date.now());
+      await store.grant(lease, 60_000);
+      await store.keepAlive(lease);
+      await listen(store, etcd.name()).watch.ready;
+      for (let round = 0; round < 3; round += 1) {
+        const answer: Promise<unknown> =
+          what === 'renewal' ? store.keepAlive(lease) : listen(store, etcd.name()).watch.ready;
+        await pass();
+        standStill(400);
+        await answer;
+      }
+      await store.keepAlive(lease);
+      await store.revoke(lease);
+      expect(other.asked()).toBe(0);
+    });
+  });
+});
+
+describe('calls that fail together', () => {
+  const options = { endpoints: ['a:1', 'b:1', 'c:1'] };
+  const refuse = (name: string) => async (endpoint: Endpoint) => {
+    // The calls are on their way together.
+    await Promise.resolve();
+    if (endpoint.name !== name) return endpoint.name;
+    throw Object.assign(new Error(), { code: 14, details: 'No connection established' });
+  };
+  const together = (pool: EndpointPool, name: string): Promise<string[]> =>
+    Promise.all(Array.from({ length: 5 }, () => pool.call('once', {}, refuse(name))));
+
+  it('set an endpoint aside once', async () => {
+    const clock = new ManualClock();
+    const pool = new EndpointPool(options, clock);
+    etcd.defer(() => pool.close());
+    const told: string[] = [];
+    pool.onSetAside.add(({ name }) => told.push(name));
+    const first = pool.pick();
+    expect(await together(pool, 'a:1')).toEqual(Array.from({ length: 5 }, () => 'b:1'));
+    expect(told).toEqual(['a:1']);
+    expect(first.misses).toBe(1);
+    expect(first.asideUntil).toBe(1_000);
+  });
+
+  it('may use it again after the shortest time', async () => {
+    const clock = new ManualClock();
+    const pool = new EndpointPool(options, clock);
+    etcd.defer(() => pool.close());
+    await together(pool, 'a:1');
+    expect(await pool.call('none', {}, refuse('b:1'))).toBe('c:1');
+    await clock.advance(1_001);
+    // Both have served their time, and `a` is next in turn.
+    expect(await pool.call('none', {}, refuse('c:1'))).toBe('a:1');
+    expect(pool.pick().misses).toBe(0);
+  });
+
+  it('say so when nobody is left', async () => {
+    const store = open({ endpoints: ['127.0.0.1:1', '127.0.0.1:2'], timeout: 200 });
+    const reads = Array.from({ length: 5 }, () => store.read({ key: 'x' }));
+    for (const { reason } of (await Promise.allSettled(reads)) as PromiseRejectedResult[]) {
+      expect(reason).toBeInstanceOf(UnavailableError);
+      expect((reason as UnavailableError).failures.length).toBe(2);
+    }
+  });
+});
