@@ -2,53 +2,17 @@ import { credentials as Credentials, Metadata } from '@grpc/grpc-js';
 import { Mutex } from 'async-mutex';
 import { Backoff } from './backoff.js';
 import type { Clock } from './clock.js';
-import { ClosedError, type EndpointFailure, UnavailableError } from './errors.js';
+import { ClosedError } from './errors.js';
+import { Attempts, type Effect } from './etcd3-attempts.js';
 import { type AttemptOptions, Endpoint } from './etcd3-endpoint.js';
 import type { Etcd3Options } from './etcd3-options.js';
-import { failureOf, judge, refusalOf } from './etcd3-status.js';
+import { judge, refusalOf } from './etcd3-status.js';
 import { toBytes } from './keys.js';
 import { abortable } from './signals.js';
 import type { CallOptions } from './store.js';
 
-/** What a request does when it is applied: nothing, the same thing however often, or something each time. */
-export type Effect = 'none' | 'idempotent' | 'once';
-
 /** An attempt with fewer milliseconds left could only hide what the earlier ones said. */
 const tooLittle = 10;
-
-/** What the attempts of one call have come to. */
-class Attempts {
-  /** The endpoints of this turn. */
-  readonly tried: Set<Endpoint> = new Set();
-  tokensRefused = 0;
-  readonly #effect: Effect;
-  /** The last word of each endpoint. */
-  readonly #failures = new Map<Endpoint, EndpointFailure>();
-  #outcome: UnavailableError['outcome'] = 'not-applied';
-
-  constructor(effect: Effect) {
-    this.#effect = effect;
-  }
-
-  get failed(): boolean {
-    return this.#failures.size > 0;
-  }
-
-  /** Whether another attempt might do twice what may be done once. */
-  get isOver(): boolean {
-    return this.#effect === 'once' && this.#outcome === 'unknown';
-  }
-
-  add(endpoint: Endpoint, error: unknown, maybeApplied: boolean): void {
-    this.#failures.set(endpoint, failureOf(endpoint.name, error));
-    if (maybeApplied && this.#effect !== 'none') this.#outcome = 'unknown';
-  }
-
-  toError(cause?: unknown): UnavailableError {
-    const options = cause === undefined ? {} : { cause };
-    return new UnavailableError(this.#outcome, [...this.#failures.values()], options);
-  }
-}
 
 /**
  * The endpoints of a cluster. Stays with one while it answers; one that fails or falls silent is set

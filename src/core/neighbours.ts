@@ -5,7 +5,7 @@ import type { Store } from './store.js';
 /**
  * What the contenders of this process know of their lines, for those who come after them: etcd need not
  * list a long line to each. An entry that is no longer kept up to date is older than the watch of whoever
- * takes it up, who then reads the line.
+ * takes it up, who then reads the line. Counts on a store telling all its listeners of an event in one turn.
  */
 export class Neighbours {
   static readonly #all = new WeakMap<Store, Map<string, View>>();
