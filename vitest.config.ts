@@ -5,15 +5,15 @@ const releases = ['3.4', 'newest'];
 
 const config: ViteUserConfig = defineConfig({
   test: {
-    // Most tests wait for etcd rather than compute.
-    maxWorkers: 2,
+    // Each file starts processes of its own, and machines have few processors.
+    maxWorkers: 1,
     projects: releases.map((release) => ({
       test: {
         name: `etcd ${release}`,
         include: ['test/**/*.test.ts'],
         globalSetup: ['test/support/start-etcd.ts'],
         setupFiles: ['test/support/set-up.ts'],
-        testTimeout: 30_000,
+        testTimeout: 60_000,
         hookTimeout: 60_000,
       },
     })),
