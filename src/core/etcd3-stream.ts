@@ -41,6 +41,11 @@ export class SteadyStream<Request, Reply> {
     pool.onSetAside.add((endpoint) => this.#move(endpoint));
   }
 
+  /** When it last said anything, by the clock; 0 if it never did. */
+  get heardAt(): number {
+    return this.#heardAt;
+  }
+
   get isOpen(): boolean {
     return this.#stream !== undefined;
   }

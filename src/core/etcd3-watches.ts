@@ -39,7 +39,6 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   /** Creations on their way, in order: a refusal does not carry the ID of its watch. */
   #creating: { readonly id: string; readonly met: () => void }[] = [];
   #lastID = 0;
-  #heardAt = 0;
   #stopProbe: (() => void) | undefined;
   #closed = false;
 
@@ -72,7 +71,6 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   }
 
   opened(): void {
-    this.#heardAt = this.#clock.now();
     const targets = [...this.#targets.values()];
     this.#targets.clear();
     for (const target of targets) this.#create(target);
@@ -80,7 +78,6 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   }
 
   data(reply: IWatchResponse): void {
-    this.#heardAt = this.#clock.now();
     if (reply.created) this.#created(reply);
     else if (reply.canceled) this.#canceled(this.#targets.get(reply.watch_id), reply);
     else
@@ -180,7 +177,7 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
    */
   #probe(): void {
     this.#stopProbe = this.#clock.after(idleLimit, () => {
-      const idle = this.#clock.now() - this.#heardAt;
+      const idle = this.#clock.now() - this.#stream.heardAt;
       if (idle >= idleLimit && this.needed() && this.#stream.isOpen) {
         const id = this.#nextID();
         this.#requestWatch(id, { key: Buffer.from([0]) });

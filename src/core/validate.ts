@@ -1,7 +1,7 @@
 import { ArgumentError } from './errors.js';
 
-/** What Node's timers can wait for: almost 25 days. */
-const longest = 2 ** 31 - 1;
+/** The longest time that Node's timers can count: almost 25 days. */
+export const longest: number = 2 ** 31 - 1;
 
 /** Passes a duration or throws. @throws ArgumentError unless it is a number of milliseconds that a timer can wait for. */
 export function milliseconds(option: string, value: number, min = 0): number {
