@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { ensureEtcd } from '../scripts/get-etcd.js';
-import { type EtcdCluster, startEtcd } from '../src/embed/index.js';
+import { type EtcdCluster, start } from '../src/embed/index.js';
 
 /** Where and on what it was measured. */
 export interface Environment {
@@ -58,7 +58,7 @@ async function startInMemory(binary: string): Promise<EtcdCluster> {
   const { TMPDIR } = process.env;
   if (inMemory) process.env['TMPDIR'] = memory;
   try {
-    return await startEtcd({ binary, unsafeNoFsync: true, logLevel: 'error' });
+    return await start({ engine: 'etcd', binary, unsafeNoFsync: true, logLevel: 'error' });
   } finally {
     if (TMPDIR === undefined) delete process.env['TMPDIR'];
     else process.env['TMPDIR'] = TMPDIR;

@@ -3,7 +3,7 @@ import { rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findEtcd } from '../src/embed/binary.js';
+import { findEtcd } from '../src/embed/process/binary.js';
 import { buildableLines, type EtcdSource, SOURCES } from './etcd-sources.js';
 
 /** An etcd on this machine. */

@@ -30,6 +30,6 @@ it('exports these names and no others', () => {
     'EtcdGatewayError',
     'EtcdStartError',
     'FaultProxy',
-    'startEtcd',
+    'start',
   ]);
 });

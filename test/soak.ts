@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ensureEtcd } from '../scripts/get-etcd.js';
-import { startEtcd } from '../src/embed/index.js';
+import { start } from '../src/embed/index.js';
 import { Etcd3Store } from '../src/index.js';
 import { runContenders } from './support/contenders.js';
 
@@ -14,7 +14,7 @@ const { values } = parseArgs({
   },
 });
 const { etcd, version } = await ensureEtcd(values.release);
-await using cluster = await startEtcd({ binary: etcd, unsafeNoFsync: true });
+await using cluster = await start({ engine: 'etcd', binary: etcd, unsafeNoFsync: true });
 const [endpoint = ''] = cluster.endpoints;
 const store = new Etcd3Store({ endpoints: [endpoint] });
 let failed = false;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ensureEtcd } from '../../scripts/get-etcd.js';
-import { findEtcd } from '../../src/embed/binary.js';
-import { type EtcdCluster, startEtcd } from '../../src/embed/index.js';
+import { type EtcdCluster, start } from '../../src/embed/index.js';
+import { findEtcd } from '../../src/embed/process/binary.js';
 import { type Coordinator, connect } from '../../src/index.js';
 
 const EVERYTHING = { key: '', end: '\0' };
@@ -31,7 +31,7 @@ export class Stage implements AsyncDisposable {
   static async set(endpoints: readonly string[] | undefined, signal: AbortSignal): Promise<Stage> {
     const etcd = endpoints
       ? undefined
-      : await startEtcd({ binary: await binary(), signal, unsafeNoFsync: true });
+      : await start({ engine: 'etcd', binary: await binary(), signal, unsafeNoFsync: true });
     const used = endpoints ?? etcd?.endpoints ?? [];
     try {
       const session = { label: 'demo' };

@@ -8,7 +8,7 @@ import { connectionOptions } from '../../src/cli/connection-options.js';
 import { graceOf, type LockFlags, sessionOptions } from '../../src/cli/lock-options.js';
 import { milliseconds } from '../../src/cli/milliseconds.js';
 import { run } from '../../src/cli/program.js';
-import { startEtcd } from '../../src/embed/index.js';
+import { start } from '../../src/embed/index.js';
 import { ArgumentError } from '../../src/index.js';
 import { Cli } from './support/cli.js';
 
@@ -153,7 +153,8 @@ describe('the connection', () => {
 
   it('uses certificates and passwords', async () => {
     const auth = { password: 'secret' };
-    await using cluster = await startEtcd({
+    await using cluster = await start({
+      engine: 'etcd',
       tls: 'auto',
       auth,
       bcryptCost: 4,

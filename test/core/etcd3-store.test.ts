@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, startEtcd } from '../../src/embed/index.js';
+import { FaultProxy, start } from '../../src/embed/index.js';
 import {
   ArgumentError,
   ClosedError,
@@ -195,7 +195,11 @@ describe('giving up', () => {
 
 describe('with user and password', () => {
   it('logs in, and again when etcd has forgotten the token', { timeout: 60_000 }, async () => {
-    const cluster = await startEtcd({ unsafeNoFsync: true, auth: { password: 'secret' } });
+    const cluster = await start({
+      engine: 'etcd',
+      unsafeNoFsync: true,
+      auth: { password: 'secret' },
+    });
     etcd.defer(() => cluster.stop());
     const [endpoint = ''] = cluster.endpoints;
     const auth = { user: 'root', password: 'secret' };
@@ -213,7 +217,11 @@ describe('with user and password', () => {
   });
 
   it('says that they are wrong', { timeout: 60_000 }, async () => {
-    const cluster = await startEtcd({ unsafeNoFsync: true, auth: { password: 'secret' } });
+    const cluster = await start({
+      engine: 'etcd',
+      unsafeNoFsync: true,
+      auth: { password: 'secret' },
+    });
     etcd.defer(() => cluster.stop());
     const endpoints = cluster.endpoints;
     const wrong = connect({ endpoints, auth: { user: 'root', password: 'guess' } });
@@ -225,7 +233,7 @@ describe('with user and password', () => {
 
 describe('over TLS', () => {
   it('trusts the authority given, and nobody else', { timeout: 60_000 }, async () => {
-    const cluster = await startEtcd({ unsafeNoFsync: true, tls: 'auto' });
+    const cluster = await start({ engine: 'etcd', unsafeNoFsync: true, tls: 'auto' });
     etcd.defer(() => cluster.stop());
     const { endpoints } = cluster;
     const ca = await readFile(cluster.members[0]?.caFile ?? '');

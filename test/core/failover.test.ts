@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Endpoint } from '../../src/core/etcd3-endpoint.js';
 import { EndpointPool } from '../../src/core/etcd3-pool.js';
 import { prefixRange } from '../../src/core/keys.js';
-import { type EtcdCluster, FaultProxy, startEtcd } from '../../src/embed/index.js';
+import { type EtcdCluster, FaultProxy, start } from '../../src/embed/index.js';
 import {
   connect,
   Etcd3Store,
@@ -57,7 +57,8 @@ describe('where etcd asks for user and password', () => {
   let endpoint: string;
 
   beforeAll(async () => {
-    cluster = await startEtcd({
+    cluster = await start({
+      engine: 'etcd',
       unsafeNoFsync: true,
       auth: { password: auth.password },
       bcryptCost: 4,

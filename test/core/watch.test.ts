@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, startEtcd } from '../../src/embed/index.js';
+import { FaultProxy, start } from '../../src/embed/index.js';
 import {
   ClosedError,
   Etcd3Store,
@@ -208,7 +208,7 @@ it('keeps its stream while nothing happens, on a watch of the future too', {
   timeout: 60_000,
 }, async () => {
   // An etcd of its own: on the shared one something always happens.
-  const cluster = await startEtcd({ unsafeNoFsync: true });
+  const cluster = await start({ engine: 'etcd', unsafeNoFsync: true });
   etcd.defer(() => cluster.stop());
   const [first, second] = [
     await FaultProxy.start(cluster.endpoints[0] ?? ''),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { folderOf, prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, startEtcd } from '../../src/embed/index.js';
+import { FaultProxy, start } from '../../src/embed/index.js';
 import {
   type Coordinator,
   Etcd3Store,
@@ -184,7 +184,7 @@ describe('an event loop that stands still past the deadline', () => {
 
 describe('with a member of three that stands still', () => {
   it('loses at most the calls on their way to it', { timeout: 60_000 }, async () => {
-    await using cluster = await startEtcd({ members: 3, unsafeNoFsync: true });
+    await using cluster = await start({ engine: 'etcd', members: 3, unsafeNoFsync: true });
     const leader = await cluster.leader();
     const follower = cluster.members.find((member) => member !== leader);
     if (!follower) throw new Error('no follower');
@@ -206,7 +206,7 @@ describe('with a member of three that stands still', () => {
   });
 
   it('keeps its hold and its place in line', { timeout: 60_000 }, async () => {
-    const cluster = await startEtcd({ members: 3, unsafeNoFsync: true });
+    const cluster = await start({ engine: 'etcd', members: 3, unsafeNoFsync: true });
     const leader = await cluster.leader();
     const follower = cluster.members.find((member) => member !== leader);
     if (!follower) throw new Error('no follower');

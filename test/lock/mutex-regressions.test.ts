@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { folderOf, prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, startEtcd } from '../../src/embed/index.js';
+import { FaultProxy, start } from '../../src/embed/index.js';
 import {
   type Coordinator,
   Etcd3Store,
@@ -246,7 +246,7 @@ describe('history compacted exactly at the revision that comes next', () => {
     watches: Watch[];
     connect: (through: string) => Promise<Coordinator>;
   }> => {
-    const cluster = await startEtcd({ unsafeNoFsync: true });
+    const cluster = await start({ engine: 'etcd', unsafeNoFsync: true });
     etcd.defer(() => cluster.stop());
     const [endpoint = ''] = cluster.endpoints;
     const proxy = await FaultProxy.start(endpoint);

@@ -1,6 +1,6 @@
 import type { TestProject } from 'vitest/node';
 import { ensureEtcd } from '../../scripts/get-etcd.js';
-import { startEtcd } from '../../src/embed/index.js';
+import { start } from '../../src/embed/index.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -13,7 +13,7 @@ declare module 'vitest' {
 /** Starts the etcd that the suites of one project share. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const { etcd, etcdctl } = await ensureEtcd(project.name.replace('etcd ', ''));
-  const cluster = await startEtcd({ binary: etcd, unsafeNoFsync: true });
+  const cluster = await start({ engine: 'etcd', binary: etcd, unsafeNoFsync: true });
   const [endpoint = ''] = cluster.endpoints;
   project.provide('endpoint', endpoint);
   project.provide('etcd', etcd);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError } from '../../src/core/errors.js';
-import { etcdFlags } from '../../src/embed/flags.js';
-import { type EtcdOptions, startEtcd } from '../../src/embed/index.js';
-import type { MemberLayout } from '../../src/embed/layout.js';
+import { ArgumentError } from '../../../src/core/errors.js';
+import { type EtcdOptions, start } from '../../../src/embed/index.js';
+import { etcdFlags } from '../../../src/embed/process/flags.js';
+import type { MemberLayout } from '../../../src/embed/process/layout.js';
 
 const url = 'http://127.0.0.1:2379';
 
@@ -58,9 +58,9 @@ const refused: readonly (readonly [EtcdOptions, string])[] = [
 
 describe('an option that etcd would refuse', () => {
   it.each(refused)('is refused before anything starts: %j', async (options, message) => {
-    const start = startEtcd(options);
-    await expect(start).rejects.toThrow(ArgumentError);
-    await expect(start).rejects.toThrow(message);
+    const starting = start({ engine: 'etcd', ...options });
+    await expect(starting).rejects.toThrow(ArgumentError);
+    await expect(starting).rejects.toThrow(message);
   });
 });
 

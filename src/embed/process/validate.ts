@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../../core/errors.js';
 import type { EtcdOptions, EtcdTlsFiles } from './options.js';
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'panic', 'fatal'];

@@ -1,4 +1,4 @@
-import type { EtcdMember } from '../../../src/embed/index.js';
+import type { EtcdMember } from '../../../../src/embed/index.js';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { EtcdStartError } from './errors.js';
+import { EtcdStartError } from '../errors.js';
 import type { Guard } from './guard.js';
 import type { LogTail } from './log-tail.js';
 

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../../core/errors.js';
 import type { MemberLayout } from './layout.js';
 import type { EtcdOptions, EtcdTlsFiles } from './options.js';
 

@@ -1,4 +1,4 @@
-import { EtcdGatewayError, EtcdStartError } from './errors.js';
+import { EtcdGatewayError, EtcdStartError } from '../errors.js';
 import type { EtcdGateway } from './gateway.js';
 
 /**

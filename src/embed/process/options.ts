@@ -214,6 +214,6 @@ export interface EtcdOptions {
    * @defaultValue 30000
    */
   readonly startTimeout?: number;
-  /** Gives up the start: all is stopped and cleaned up, and `startEtcd` rejects with the reason of the signal. */
+  /** Gives up the start: all is stopped and cleaned up, and the start rejects with the reason of the signal. */
   readonly signal?: AbortSignal;
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { LogTail } from '../../src/embed/log-tail.js';
+import { LogTail } from '../../../src/embed/process/log-tail.js';
 
 it('keeps the end of a log and forgets its beginning', () => {
   const log = new LogTail();

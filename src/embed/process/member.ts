@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ClosedError } from '../core/errors.js';
+import { ClosedError } from '../../core/errors.js';
+import { EtcdStartError } from '../errors.js';
 import { autoCertificate } from './auto-tls.js';
-import { EtcdStartError } from './errors.js';
 import { type EtcdExit, EtcdProcess } from './etcd-process.js';
 import { EtcdGateway, type GatewayTls } from './gateway.js';
 import type { Guard } from './guard.js';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { EtcdStartError } from './errors.js';
+import { EtcdStartError } from '../errors.js';
 
 const VERSION_TIMEOUT = 10_000;
 const OLDEST_MINOR = 4;

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { text } from 'node:stream/consumers';
-import { EtcdGatewayError } from './errors.js';
+import { EtcdGatewayError } from '../errors.js';
 
 const CALL_TIMEOUT = 5000;
 const NOT_AUTHENTICATED = /user name is empty|invalid auth token/;

@@ -1,7 +1,7 @@
-import { startEtcd } from '../../../src/embed/index.js';
+import { start } from '../../../../src/embed/index.js';
 
 /** A process that starts etcd, tells about it, and never stops it: `parent.ts stay|leave`. */
-const cluster = await startEtcd({ members: 2 });
+const cluster = await start({ engine: 'etcd', members: 2 });
 cluster.members[1]?.pause();
 console.log(
   JSON.stringify({

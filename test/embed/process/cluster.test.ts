@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
-import { ClosedError } from '../../src/core/errors.js';
-import { type EtcdCluster, type EtcdMember, startEtcd } from '../../src/embed/index.js';
-import { freePorts } from '../../src/embed/ports.js';
+import { ClosedError } from '../../../src/core/errors.js';
+import { type EtcdCluster, type EtcdMember, start } from '../../../src/embed/index.js';
+import { freePorts } from '../../../src/embed/process/ports.js';
 import { get, put } from './support/kv.js';
 
 vi.setConfig({ testTimeout: 60_000 });
@@ -23,7 +23,7 @@ const firstOf = (cluster: EtcdCluster): EtcdMember => cluster.members[0] as Etcd
 
 describe('a single member', () => {
   it('serves on loopback as soon as the start resolves, and is gone after stop', async () => {
-    const cluster = await startEtcd();
+    const cluster = await start({ engine: 'etcd' });
     const member = firstOf(cluster);
     expect(cluster.version).toMatch(/^3\.\d+\.\d+/);
     expect(cluster.endpoints).toEqual([member.endpoint]);
@@ -41,20 +41,20 @@ describe('a single member', () => {
   });
 
   it('stops once, however often it is asked', async () => {
-    const cluster = await startEtcd();
+    const cluster = await start({ engine: 'etcd' });
     await Promise.all([cluster.stop(), cluster.stop()]);
     await cluster[Symbol.asyncDispose]();
     expect(firstOf(cluster).state).toBe('stopped');
   });
 
   it('cannot be started again after its cluster was stopped', async () => {
-    const cluster = await startEtcd();
+    const cluster = await start({ engine: 'etcd' });
     await cluster.stop();
     await expect(firstOf(cluster).start()).rejects.toThrow(ClosedError);
   });
 
   it('reports an end nobody asked for', async () => {
-    await using cluster = await startEtcd();
+    await using cluster = await start({ engine: 'etcd' });
     const member = firstOf(cluster);
     const exited = member.exited;
     process.kill(member.pid as number, 'SIGKILL');
@@ -65,7 +65,7 @@ describe('a single member', () => {
   });
 
   it('keeps its data, endpoint and log over a crash and a restart', async () => {
-    await using cluster = await startEtcd();
+    await using cluster = await start({ engine: 'etcd' });
     const member = firstOf(cluster);
     const { endpoint, pid } = member;
     await put(member, 'a', '1');
@@ -82,7 +82,8 @@ describe('a single member', () => {
 
   it('can be addressed by a URL that differs from the one it listens on', async () => {
     const [port] = await freePorts(1);
-    await using cluster = await startEtcd({
+    await using cluster = await start({
+      engine: 'etcd',
       listenClientUrls: [`http://0.0.0.0:${port}`],
       advertiseClientUrls: [`http://localhost:${port}`],
     });
@@ -91,7 +92,8 @@ describe('a single member', () => {
   });
 
   it('applies every tuning option it is given', async () => {
-    await using cluster = await startEtcd({
+    await using cluster = await start({
+      engine: 'etcd',
       ...quick,
       name: 'tuned',
       clusterToken: 'token',
@@ -124,7 +126,7 @@ describe('a single member', () => {
 
 describe('three members', () => {
   it('agree on one leader and serve the same data', async () => {
-    await using cluster = await startEtcd({ members: 3, ...quick });
+    await using cluster = await start({ engine: 'etcd', members: 3, ...quick });
     expect(cluster.members.map((member) => member.name)).toEqual(['etcd-1', 'etcd-2', 'etcd-3']);
     expect(new Set(cluster.endpoints).size).toBe(3);
     expect(cluster.members).toContain(await waitForLeader(cluster));
@@ -134,7 +136,7 @@ describe('three members', () => {
   });
 
   it('elect another leader when theirs is killed, and take it back after a restart', async () => {
-    await using cluster = await startEtcd({ members: 3, ...quick });
+    await using cluster = await start({ engine: 'etcd', members: 3, ...quick });
     const old = await waitForLeader(cluster);
     await old.kill();
     const next = await waitForLeader(cluster, old);
@@ -144,7 +146,7 @@ describe('three members', () => {
   });
 
   it('elect another leader when theirs is paused, which follows after it resumes', async () => {
-    await using cluster = await startEtcd({ members: 3, ...quick });
+    await using cluster = await start({ engine: 'etcd', members: 3, ...quick });
     const old = await waitForLeader(cluster);
     old.pause();
     expect(old.state).toBe('paused');
@@ -157,7 +159,7 @@ describe('three members', () => {
   });
 
   it('stop while one of them is paused and another is dead', async () => {
-    const cluster = await startEtcd({ members: 3, ...quick });
+    const cluster = await start({ engine: 'etcd', members: 3, ...quick });
     const leader = await waitForLeader(cluster);
     const other = cluster.members.find((member) => member !== leader);
     leader.pause();
@@ -167,7 +169,7 @@ describe('three members', () => {
   });
 
   it('take a fourth that was started on its own', async () => {
-    await using cluster = await startEtcd({ members: 3, ...quick });
+    await using cluster = await start({ engine: 'etcd', members: 3, ...quick });
     const { gateway } = await waitForLeader(cluster);
     const [port] = await freePorts(1);
     const peerUrl = `http://127.0.0.1:${port}`;
@@ -176,7 +178,8 @@ describe('three members', () => {
       eventually,
     );
     const others = cluster.members.map((member) => `${member.name}=${member.peerUrl}`);
-    await using fourth = await startEtcd({
+    await using fourth = await start({
+      engine: 'etcd',
       ...quick,
       name: 'fourth',
       listenPeerUrls: [peerUrl],
