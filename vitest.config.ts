@@ -1,16 +1,33 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-/** The oldest etcd we support, and the newest. The name is also the release line that is fetched. */
-const releases = ['3.4', 'newest'];
+/** What needs no etcd, or one of its own choice: run once. */
+const once = [
+  'test/package.test.ts',
+  'test/core/{departures,keys,lease,signals}.test.ts',
+  'test/differential/**/*.test.ts',
+  'test/embed/*.test.ts',
+  'test/embed/server/**/*.test.ts',
+  'test/examples/*.test.ts',
+  'test/testing/{record-events,start-test-etcd,wait-for}.test.ts',
+];
+/** What makes members of a cluster fail, which takes processes. */
+const processes = ['test/**/*.processes.test.ts', 'test/embed/process/**/*.test.ts'];
+/** An etcd in the test's own process; the oldest release of the real one that we support, and the newest. */
+const engines = [
+  { name: 'in-process', exclude: processes },
+  { name: 'etcd 3.4', exclude: once },
+  { name: 'etcd newest', exclude: once },
+];
 
 const config: ViteUserConfig = defineConfig({
   test: {
     // Each file starts processes of its own, and machines have few processors.
     maxWorkers: 1,
-    projects: releases.map((release) => ({
+    projects: engines.map(({ name, exclude }) => ({
       test: {
-        name: `etcd ${release}`,
+        name,
         include: ['test/**/*.test.ts'],
+        exclude,
         globalSetup: ['test/support/start-etcd.ts'],
         setupFiles: ['test/support/set-up.ts'],
         testTimeout: 60_000,

@@ -14,6 +14,17 @@ export const STORE: InjectionToken<Store> = Symbol.for('etcd-recipes.store');
 /** The session that holds belong to. */
 export const SESSION: InjectionToken<Session> = Symbol.for('etcd-recipes.session');
 
+/** A container that has these parts, for `connect`. */
+export function containerWith(parts: {
+  readonly clock?: Clock;
+  readonly store?: Store;
+}): DependencyContainer {
+  const container = root.createChildContainer();
+  if (parts.clock) container.registerInstance(CLOCK, parts.clock);
+  if (parts.store) container.registerInstance(STORE, parts.store);
+  return container;
+}
+
 /** The stores made here, as opposed to those that users gave. */
 const made = new WeakSet<Store>();
 

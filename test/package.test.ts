@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import * as embed from '../src/embed/index.js';
 import * as main from '../src/index.js';
 import * as lock from '../src/lock/index.js';
+import * as testing from '../src/testing/index.js';
 
 it('exports these names and no others', () => {
   expect(Object.keys(main).toSorted()).toEqual([
@@ -30,6 +31,15 @@ it('exports these names and no others', () => {
     'EtcdGatewayError',
     'EtcdStartError',
     'FaultProxy',
+    'VirtualClock',
     'start',
+  ]);
+  expect(Object.keys(testing).toSorted()).toEqual([
+    'FaultProxy',
+    'VirtualClock',
+    'holdSuite',
+    'recordEvents',
+    'storeSuite',
+    'waitFor',
   ]);
 });

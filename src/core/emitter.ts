@@ -5,6 +5,9 @@ import { EventEmitter } from 'eventemitter3';
  * to; its error surfaces as an uncaught exception of its own, as with an `EventTarget`.
  */
 export class Emitter<Events extends EventEmitter.ValidEventTypes> extends EventEmitter<Events> {
+  /** There for the compiler alone: by it, a function that takes an emitter learns which events it has. */
+  declare readonly eventMap?: Events;
+
   override emit<E extends EventEmitter.EventNames<Events>>(
     event: E,
     ...args: EventEmitter.EventArgs<Events, E>

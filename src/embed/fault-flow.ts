@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net';
+import { longest } from '../core/validate.js';
 
 const MOST_DELAYED = 16 * 1024 * 1024;
+/** What waits for its turn on a throttled connection; more stays with the sender, who so learns how slow it is. */
+const MOST_QUEUED = 64 * 1024;
+/** Throttled bytes pass in pieces worth so many milliseconds. */
+const PIECE = 10;
+/** A timer that was late, or a silence, is made up for by so many milliseconds at most. */
+const BURST = 50;
 
 /** How one direction of every connection behaves now. */
 export interface FlowRules {
@@ -8,12 +15,21 @@ export interface FlowRules {
   withheld: boolean;
   /** Milliseconds everything takes to pass. */
   delay: number;
+  /** Bytes that pass per second at most; `Infinity` for no limit. */
+  rate: number;
 }
+
+/** The rules of a healthy network. */
+export const HEALTHY: Readonly<FlowRules> = {
+  withheld: false,
+  delay: 0,
+  rate: Number.POSITIVE_INFINITY,
+};
 
 interface Parcel {
   readonly arrived: number;
-  readonly size: number;
-  readonly deliver: () => void;
+  /** Bytes, or else what else can happen to a connection. */
+  readonly content: Buffer | (() => void);
 }
 
 /**
@@ -26,16 +42,18 @@ export class FaultFlow {
   readonly #rules: FlowRules;
   readonly #parcels: Parcel[] = [];
   #size = 0;
+  /** The bytes passed on last, and from when on their time at whatever rate is counted. */
+  #last = { from: 0, bytes: 0 };
   #timer: NodeJS.Timeout | undefined;
 
   constructor(from: Socket, to: Socket, rules: FlowRules) {
     this.#from = from;
     this.#to = to;
     this.#rules = rules;
-    from.on('data', (chunk: Buffer) => this.#accept(chunk.length, () => to.write(chunk)));
-    from.on('end', () => this.#accept(0, () => to.end()));
+    from.on('data', (chunk: Buffer) => this.#accept(chunk));
+    from.on('end', () => this.#accept(() => to.end()));
     from.on('close', (failed) => {
-      this.#accept(0, () => (failed ? to.resetAndDestroy() : to.destroySoon()));
+      this.#accept(() => (failed ? reset(to) : to.destroySoon()));
     });
     // The close that follows an error is what gets passed on.
     from.on('error', () => {});
@@ -49,26 +67,54 @@ export class FaultFlow {
     clearTimeout(this.#timer);
     const blocked = (): boolean => this.#rules.withheld || this.#to.writableNeedDrain;
     for (let next = this.#parcels[0]; next !== undefined && !blocked(); next = this.#parcels[0]) {
-      const wait = next.arrived + this.#rules.delay - performance.now();
+      const due = next.arrived + this.#rules.delay;
+      const wait =
+        Math.max(due, Buffer.isBuffer(next.content) ? this.#free() : 0) - performance.now();
       if (wait > 0) {
-        this.#timer = setTimeout(() => this.update(), wait).unref();
+        this.#timer = setTimeout(() => this.update(), Math.min(wait, longest)).unref();
         break;
       }
-      this.#parcels.shift();
-      this.#size -= next.size;
-      next.deliver();
+      this.#deliver(next);
     }
-    if (blocked() || this.#size > MOST_DELAYED) {
+    if (blocked() || this.#size > this.#most()) {
       this.#from.pause();
     } else {
       this.#from.resume();
     }
   }
 
-  #accept(size: number, deliver: () => void): void {
+  /** Passes the first parcel on, or as much of it as may pass together. */
+  #deliver({ arrived, content }: Parcel): void {
+    this.#parcels.shift();
+    if (!Buffer.isBuffer(content)) {
+      content();
+      return;
+    }
+    const { rate } = this.#rules;
+    const piece = content.subarray(0, Math.max(1, Math.floor((rate * PIECE) / 1_000)));
+    const rest = content.subarray(piece.length);
+    if (rest.length > 0) this.#parcels.unshift({ arrived, content: rest });
+    this.#size -= piece.length;
+    this.#last = { from: Math.max(this.#free(), performance.now() - BURST), bytes: piece.length };
+    this.#to.write(piece);
+  }
+
+  /** When the next bytes may pass. */
+  #free(): number {
+    return this.#last.from + (this.#last.bytes / this.#rules.rate) * 1_000;
+  }
+
+  /** How many bytes may be on their way here. */
+  #most(): number {
+    const { rate, delay } = this.#rules;
+    if (rate === Number.POSITIVE_INFINITY) return MOST_DELAYED;
+    return Math.min(MOST_DELAYED, MOST_QUEUED + (rate * delay) / 1_000);
+  }
+
+  #accept(content: Parcel['content']): void {
     if (!this.#to.destroyed) {
-      this.#parcels.push({ arrived: performance.now(), size, deliver });
-      this.#size += size;
+      this.#parcels.push({ arrived: performance.now(), content });
+      this.#size += Buffer.isBuffer(content) ? content.length : 0;
       this.update();
     }
   }
@@ -78,5 +124,14 @@ export class FaultFlow {
     this.#parcels.length = 0;
     // Nobody reads any more; reading on lets an end or a reset of this side be noticed.
     this.#from.resume();
+  }
+}
+
+/** Resets a connection. A Unix socket knows no reset: it is closed. */
+export function reset(socket: Socket): void {
+  try {
+    socket.resetAndDestroy();
+  } catch {
+    socket.destroy();
   }
 }

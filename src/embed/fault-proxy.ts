@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { ArgumentError } from '../core/errors.js';
-import { FaultFlow, type FlowRules } from './fault-flow.js';
+import { FaultFlow, type FlowRules, HEALTHY, reset } from './fault-flow.js';
 
 /** How a fault proxy is started. */
 export interface FaultProxyOptions {
@@ -14,6 +14,9 @@ export interface FaultProxyOptions {
 
 /** Which way a fault applies: what clients send, what the server sends, or both. */
 export type FaultDirection = 'both' | 'to-server' | 'to-client';
+
+/** Where a proxy dials: a TCP address or a Unix socket. */
+type Address = { readonly host: string; readonly port: number } | { readonly path: string };
 
 interface Link {
   readonly client: Socket;
@@ -29,13 +32,13 @@ export class FaultProxy {
   /** Where clients connect, as `127.0.0.1:<port>`. */
   readonly endpoint: string;
   readonly #listener: Server;
-  readonly #target: { readonly host: string; readonly port: number };
-  readonly #toServer: FlowRules = { withheld: false, delay: 0 };
-  readonly #toClient: FlowRules = { withheld: false, delay: 0 };
+  readonly #target: Address;
+  readonly #toServer: FlowRules = { ...HEALTHY };
+  readonly #toClient: FlowRules = { ...HEALTHY };
   readonly #links = new Set<Link>();
   #cut = false;
 
-  private constructor(listener: Server, target: { host: string; port: number }) {
+  private constructor(listener: Server, target: Address) {
     this.#listener = listener;
     this.#target = target;
     this.endpoint = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
@@ -44,8 +47,10 @@ export class FaultProxy {
   }
 
   /**
-   * Starts a proxy to `target`, which is `host:port` or a URL with a port; it need not answer yet.
-   * @throws ArgumentError when `target` is neither
+   * Starts a proxy to `target`: `host:port` or a URL with a port, on this machine or any other, or the path of a
+   * Unix socket as `unix:/path`. It need not answer yet. The proxy passes TLS through; the server's certificate
+   * must then be valid for 127.0.0.1.
+   * @throws ArgumentError when `target` is none of these
    * @throws Error with `code` `EADDRINUSE` when the port is taken
    */
   static async start(target: string, options: FaultProxyOptions = {}): Promise<FaultProxy> {
@@ -72,26 +77,42 @@ export class FaultProxy {
    * sent meanwhile is not lost: as TCP would retransmit it, it arrives after `heal()`.
    */
   blackhole(direction: FaultDirection = 'both'): void {
-    this.#toServer.withheld = direction !== 'to-client';
-    this.#toClient.withheld = direction !== 'to-server';
+    const withheld = this.#rulesOf(direction);
+    for (const rules of this.#rulesOf('both')) rules.withheld = withheld.includes(rules);
     this.#update();
   }
 
-  /** Makes everything take this many milliseconds in each direction, until `heal()` or another delay. */
-  delay(latency: number): void {
-    if (!Number.isFinite(latency) || latency < 0) {
+  /**
+   * Makes everything take this many milliseconds, until `heal()` or another delay; the direction that is not named
+   * stays as it is.
+   * @throws ArgumentError when `latency` is not a finite number >= 0
+   */
+  delay(latency: number, direction: FaultDirection = 'both'): void {
+    if (!(Number.isFinite(latency) && latency >= 0)) {
       throw new ArgumentError('latency', 'a finite number of milliseconds >= 0', latency);
     }
-    this.#toServer.delay = latency;
-    this.#toClient.delay = latency;
+    for (const rules of this.#rulesOf(direction)) rules.delay = latency;
     this.#update();
   }
 
-  /** Ends every fault: new connections work, and what was withheld or delayed is delivered at once, in order. */
+  /**
+   * Lets at most so many bytes per second pass on each connection, until `heal()` or another rate; the direction
+   * that is not named stays as it is. What cannot pass yet waits with the sender but for about 64 KiB. `Infinity` is no
+   * limit.
+   * @throws ArgumentError when `bytesPerSecond` is not a number > 0
+   */
+  throttle(bytesPerSecond: number, direction: FaultDirection = 'both'): void {
+    if (!(typeof bytesPerSecond === 'number' && bytesPerSecond > 0)) {
+      throw new ArgumentError('bytesPerSecond', 'a number > 0', bytesPerSecond);
+    }
+    for (const rules of this.#rulesOf(direction)) rules.rate = bytesPerSecond;
+    this.#update();
+  }
+
+  /** Ends every fault: new connections work, and what was held back is delivered at once, in order. */
   heal(): void {
     this.#cut = false;
-    Object.assign(this.#toServer, { withheld: false, delay: 0 });
-    Object.assign(this.#toClient, { withheld: false, delay: 0 });
+    for (const rules of this.#rulesOf('both')) Object.assign(rules, HEALTHY);
     this.#update();
   }
 
@@ -130,6 +151,13 @@ export class FaultProxy {
     client.once('close', () => this.#links.delete(link));
   }
 
+  #rulesOf(direction: FaultDirection): readonly FlowRules[] {
+    if (direction === 'both') return [this.#toServer, this.#toClient];
+    if (direction === 'to-server') return [this.#toServer];
+    if (direction === 'to-client') return [this.#toClient];
+    throw new ArgumentError('direction', "'both', 'to-server' or 'to-client'", direction);
+  }
+
   #update(): void {
     for (const flow of [...this.#links].flatMap((link) => link.flows)) {
       flow.update();
@@ -138,17 +166,20 @@ export class FaultProxy {
 
   #reset(): void {
     for (const { client, server } of this.#links) {
-      client.resetAndDestroy();
-      server.resetAndDestroy();
+      reset(client);
+      reset(server);
     }
   }
 }
 
-function parse(target: string): { host: string; port: number } {
-  const text = target.includes('://') ? target : `tcp://${target}`;
+function parse(target: string): Address {
+  const [, path] = /^unix:(?:\/\/)?(\/.+)$/.exec(target) ?? [];
+  if (path !== undefined) return { path };
+  // With its own scheme a URL would lose a port that is the default there.
+  const text = `tcp://${target.replace(/^[a-z]+:\/\//i, '')}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || url.hostname === '' || url.port === '') {
-    throw new ArgumentError('target', 'host:port or a URL with a port', target);
+    throw new ArgumentError('target', 'host:port, a URL with a port, or unix:/path', target);
   }
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) };
 }

@@ -8,10 +8,10 @@ export type { EtcdCluster } from './process/cluster.js';
 export type { EtcdExit } from './process/etcd-process.js';
 export type { EtcdGateway } from './process/gateway.js';
 export type { EtcdMember } from './process/member.js';
-export type {
-  EtcdAutoCompaction,
-  EtcdKeepAlive,
-  EtcdOptions,
-  EtcdTlsFiles,
-} from './process/options.js';
-export { start } from './start.js';
+export type { EtcdKeepAlive, EtcdOptions } from './process/options.js';
+export type { ActiveFault, Fault, Faults, RpcName, StatusName } from './server/faults.js';
+export type { InProcessEtcd } from './server/in-process-etcd.js';
+export type { InProcessOptions } from './server/options.js';
+export type { EtcdAutoCompaction, EtcdTlsFiles } from './shared-options.js';
+export { type EmbeddedEtcd, start } from './start.js';
+export { VirtualClock } from './virtual-clock.js';

@@ -1,9 +1,9 @@
 import { container as root } from 'tsyringe';
 import { describe, expect, it } from 'vitest';
 import { Lease } from '../../src/core/lease.js';
+import { VirtualClock } from '../../src/embed/virtual-clock.js';
 import { ArgumentError, connect, STORE, type Store, UnavailableError } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
-import { ManualClock } from '../support/manual-clock.js';
 
 const etcd = useEtcd();
 
@@ -66,7 +66,7 @@ describe('a namespace', () => {
 
 describe('a lease that is granted late', () => {
   const open = (took: number): Promise<Lease> => {
-    const clock = new ManualClock();
+    const clock = new VirtualClock();
     const store = {
       grant: async (_: bigint, ttl: number) => {
         clock.jump(took);

@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { prefixRange } from '../../src/core/keys.js';
 import { FaultProxy, start } from '../../src/embed/index.js';
 import {
   ArgumentError,
@@ -36,70 +35,8 @@ const silent = async (): Promise<string> => {
 };
 const refused = '127.0.0.1:1';
 
-describe('transactions and reads', () => {
-  it('keep revisions, leases and bytes exact', async () => {
-    const key = Buffer.concat([Buffer.from(etcd.name()), Buffer.from([0, 255])]);
-    const lease = 0x7fff_ffff_ffff_fff1n;
-    expect(await etcd.admin.grant(lease, 60_000)).toBe(60_000);
-    const value = Buffer.from([0, 1, 254, 255]);
-    const { revision } = await etcd.admin.commit({ success: [{ put: { key, value, lease } }] });
-    const { kvs } = await etcd.admin.read({ key });
-    expect(kvs).toEqual([
-      { key, value, lease, createRevision: revision, modRevision: revision, version: 1n },
-    ]);
-    await etcd.admin.revoke(lease);
-    await etcd.admin.revoke(lease);
-    expect(await etcd.admin.keepAlive(lease)).toBe(0);
-    expect((await etcd.admin.read({ key })).kvs).toEqual([]);
-  });
-
-  it('compare, branch and nest', async () => {
-    const key = etcd.name();
-    const reply = await etcd.admin.commit({
-      compare: [{ key, target: 'create', to: 0n }],
-      success: [
-        { put: { key, value: 'a' } },
-        {
-          txn: {
-            compare: [{ key, target: 'value', is: '!=', to: 'x' }],
-            success: [{ put: { key: `${key}/nested`, value: 'b' } }],
-            // The comparison is made on the state before the transaction: no value, so it fails.
-            failure: [{ range: { key } }, { delete: { key: `${key}/none` } }],
-          },
-        },
-      ],
-    });
-    expect(reply.succeeded).toBe(true);
-    const nested = reply.replies[1]?.txn;
-    expect(nested?.succeeded).toBe(false);
-    expect(nested?.replies[0]?.kvs[0]?.value.toString()).toBe('a');
-    expect(nested?.replies[1]?.count).toBe(0);
-    expect(await etcd.count(key)).toBe(1);
-  });
-
-  it('sort, limit, filter and read the past', async () => {
-    const name = etcd.name();
-    const revisions: bigint[] = [];
-    for (const key of ['b', 'a', 'c']) {
-      const put = { key: `${name}/${key}`, value: key };
-      revisions.push((await etcd.admin.commit({ success: [{ put }] })).revision);
-    }
-    const range = prefixRange(`${name}/`);
-    const names = async (options: object): Promise<string> => {
-      const { kvs } = await etcd.admin.read({ ...range, ...options });
-      return kvs.map(({ key }) => key.toString().at(-1)).join('');
-    };
-    expect(await names({})).toBe('abc');
-    expect(await names({ sortBy: 'create' })).toBe('bac');
-    expect(await names({ sortBy: 'mod', order: 'descending', limit: 2 })).toBe('ca');
-    expect(await names({ maxCreateRevision: revisions[1], sortBy: 'create' })).toBe('ba');
-    expect(await names({ revision: revisions[0] })).toBe('b');
-    const { kvs, count } = await etcd.admin.read({ ...range, keysOnly: true, limit: 1 });
-    expect([kvs[0]?.value.length, count]).toEqual([0, 3]);
-    await etcd.admin.commit({ success: [{ delete: range }] });
-  });
-
-  it('are refused with etcd’s own words', async () => {
+describe('a transaction', () => {
+  it('is refused with etcd’s own words', async () => {
     const lease = 12345n;
     const put = etcd.admin.commit({ success: [{ put: { key: 'x', value: '', lease } }] });
     const error = await rejection(put);

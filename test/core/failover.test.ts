@@ -6,6 +6,7 @@ import type { Endpoint } from '../../src/core/etcd3-endpoint.js';
 import { EndpointPool } from '../../src/core/etcd3-pool.js';
 import { prefixRange } from '../../src/core/keys.js';
 import { type EtcdCluster, FaultProxy, start } from '../../src/embed/index.js';
+import { VirtualClock } from '../../src/embed/virtual-clock.js';
 import {
   connect,
   Etcd3Store,
@@ -15,7 +16,6 @@ import {
   type Watch,
 } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
-import { ManualClock } from '../support/manual-clock.js';
 
 const etcd = useEtcd();
 const patience = { timeout: 15_000, interval: 10 };
@@ -235,7 +235,7 @@ describe('calls that fail together', () => {
     Promise.all(Array.from({ length: 5 }, () => pool.call('once', {}, refuse(name))));
 
   it('set an endpoint aside once', async () => {
-    const clock = new ManualClock();
+    const clock = new VirtualClock();
     const pool = new EndpointPool(options, clock);
     etcd.defer(() => pool.close());
     const told: string[] = [];
@@ -248,7 +248,7 @@ describe('calls that fail together', () => {
   });
 
   it('may use it again after the shortest time', async () => {
-    const clock = new ManualClock();
+    const clock = new VirtualClock();
     const pool = new EndpointPool(options, clock);
     etcd.defer(() => pool.close());
     await together(pool, 'a:1');

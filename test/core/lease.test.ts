@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { Lease, type LeaseOptions } from '../../src/core/lease.js';
+import { VirtualClock } from '../../src/embed/virtual-clock.js';
 import { ArgumentError, SessionLostError, type Store, UnavailableError } from '../../src/index.js';
-import { ManualClock } from '../support/manual-clock.js';
 
 /** What the scripted etcd says to the renewals, one after the other; then it keeps silent. */
 type Answer = number | 'unavailable';
 
 interface Script {
-  readonly clock: ManualClock;
+  readonly clock: VirtualClock;
   readonly lease: Lease;
   readonly events: string[];
   readonly renewals: number[];
@@ -18,7 +18,7 @@ const unavailable = (): UnavailableError =>
   new UnavailableError('unknown', [{ endpoint: 'test', status: 'UNAVAILABLE', message: 'cut' }]);
 
 async function open(answers: Answer[], options: LeaseOptions, latency = 0): Promise<Script> {
-  const clock = new ManualClock();
+  const clock = new VirtualClock();
   const renewals: number[] = [];
   const revoked: bigint[] = [];
   const store = {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { abortable, checkedController, waitScope } from '../../src/core/signals.js';
+import { VirtualClock } from '../../src/embed/virtual-clock.js';
 import { ArgumentError, systemClock, WaitTimeoutError } from '../../src/index.js';
-import { ManualClock } from '../support/manual-clock.js';
 
 describe('a checked signal', () => {
   it('checks before it says that it is not aborted', () => {
@@ -32,20 +32,20 @@ describe('the scope of a wait', () => {
 
   it('ends with the reason of the caller', () => {
     const controller = new AbortController();
-    const scope = waitScope({ signal: controller.signal }, life, new ManualClock());
+    const scope = waitScope({ signal: controller.signal }, life, new VirtualClock());
     controller.abort('why');
     expect(scope.signal.reason).toBe('why');
   });
 
   it('ends with the life it belongs to', () => {
     const ending = new AbortController();
-    const scope = waitScope({ timeout: 10 }, ending.signal, new ManualClock());
+    const scope = waitScope({ timeout: 10 }, ending.signal, new VirtualClock());
     ending.abort('over');
     expect(scope.signal.reason).toBe('over');
   });
 
   it('ends after its timeout, unless it was let go', async () => {
-    const clock = new ManualClock();
+    const clock = new VirtualClock();
     const scope = waitScope({ timeout: 10 }, life, clock);
     const disposed = waitScope({ timeout: 10 }, life, clock);
     disposed.dispose();
@@ -57,7 +57,7 @@ describe('the scope of a wait', () => {
   it.each([-1, Number.NaN, Number.POSITIVE_INFINITY, '5' as never])(
     'refuses a timeout of %s',
     (timeout) => {
-      expect(() => waitScope({ timeout }, life, new ManualClock())).toThrow(ArgumentError);
+      expect(() => waitScope({ timeout }, life, new VirtualClock())).toThrow(ArgumentError);
     },
   );
 });

@@ -1,5 +1,8 @@
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ArgumentError } from '../../src/core/errors.js';
 import { FaultProxy } from '../../src/embed/index.js';
@@ -96,6 +99,26 @@ describe('a healthy proxy', () => {
   it('refuses a target it cannot dial', async () => {
     await expect(FaultProxy.start('127.0.0.1')).rejects.toThrow(ArgumentError);
     await expect(FaultProxy.start('http://localhost')).rejects.toThrow(ArgumentError);
+    await expect(FaultProxy.start('unix:')).rejects.toThrow(/target must be .* got 'unix:'/);
+  });
+
+  it('dials the port of a URL even where it is the default of its scheme', async () => {
+    await using proxy = await FaultProxy.start('http://127.0.0.1:80');
+    expect(proxy.connections).toBe(0);
+  });
+
+  it.each(['unix:', 'unix://'])('dials a Unix socket as %s', async (scheme) => {
+    const directory = await mkdtemp(join(tmpdir(), 'proxy-'));
+    onTestFinished(() => rm(directory, { recursive: true }));
+    const path = join(directory, 'socket');
+    const server = createServer((socket) => socket.pipe(socket));
+    server.listen(path);
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    await using proxy = await FaultProxy.start(`${scheme}${path}`);
+    const client = await dial(proxy);
+    client.socket.write('echo');
+    await arrives(client, 'echo');
   });
 
   it('listens where it is told to, and no more once closed', async () => {
@@ -196,9 +219,111 @@ describe('a delay', () => {
     await arrives(client, 'a');
   });
 
+  it('may hold back one direction, or each in its own way', async () => {
+    const { proxy, client, server } = await setUp();
+    proxy.delay(3_600_000, 'to-client');
+    client.socket.write('1');
+    server.socket.write('a');
+    await arrives(server, '1');
+    proxy.delay(3_600_000, 'to-server');
+    proxy.delay(0, 'to-client');
+    await arrives(client, 'a');
+    client.socket.write('2');
+    server.socket.write('b');
+    await arrives(client, 'ab');
+    expect(server.text()).toBe('1');
+  });
+
   it('is a finite number of milliseconds', async () => {
     const { proxy } = await setUp();
     expect(() => proxy.delay(Number.NaN)).toThrow(ArgumentError);
     expect(() => proxy.delay(-1)).toThrow(ArgumentError);
+  });
+});
+
+describe('a throttle', () => {
+  it('lets bytes pass at its rate, in order, and the end after them', async () => {
+    const { proxy, client, server } = await setUp();
+    proxy.throttle(100_000);
+    const text = '0123456789'.repeat(5_000);
+    const began = performance.now();
+    client.socket.end(text);
+    await vi.waitFor(() => expect(server.events).toEqual(['end']), 20_000);
+    // 50,000 bytes, less what may pass in a burst.
+    expect(performance.now() - began).toBeGreaterThan(400);
+    expect(server.text() === text).toBe(true);
+  });
+
+  it('keeps a fast sender waiting', async () => {
+    const { proxy, client, server } = await setUp();
+    proxy.throttle(1, 'to-server');
+    const block = Buffer.alloc(1024 * 1024);
+    for (let count = 0; count < 64; count += 1) client.socket.write(block);
+    server.socket.write('passes');
+    await arrives(client, 'passes');
+    // Until the second byte has come there was time to swallow everything.
+    await vi.waitFor(() => expect(server.text().length).toBeGreaterThan(1), 20_000);
+    // What the systems of both ends hold is a few MiB at most.
+    expect(client.socket.writableLength).toBeGreaterThan(32 * 1024 * 1024);
+    expect(server.text().length).toBeLessThan(1_000);
+  });
+
+  it('ends when the proxy heals, and what waited arrives at once', async () => {
+    const { proxy, client, server } = await setUp();
+    proxy.throttle(1);
+    const text = 'x'.repeat(500_000);
+    client.socket.write(text);
+    await vi.waitFor(() => expect(server.text()).toMatch(/^x/));
+    expect(server.text().length).toBeLessThan(1_000);
+    proxy.heal();
+    await vi.waitFor(() => expect(server.text().length).toBe(500_000), 10_000);
+  });
+
+  it('can be of one direction, and of both in different ways', async () => {
+    const { proxy, client, server } = await setUp();
+    proxy.throttle(1, 'to-client');
+    const text = 'x'.repeat(100_000);
+    client.socket.write(text);
+    server.socket.write(text);
+    await vi.waitFor(() => expect(server.text().length).toBe(100_000));
+    expect(client.text().length).toBeLessThan(1_000);
+    proxy.throttle(1, 'to-server');
+    proxy.throttle(Number.POSITIVE_INFINITY, 'to-client');
+    await vi.waitFor(() => expect(client.text().length).toBe(100_000));
+  });
+
+  it('adds to a delay', async () => {
+    const { proxy, client, server } = await setUp();
+    proxy.throttle(1, 'to-server');
+    proxy.delay(3_600_000, 'to-server');
+    client.socket.write('late');
+    server.socket.write('answer');
+    await arrives(client, 'answer');
+    expect(server.text()).toBe('');
+    proxy.delay(0);
+    await vi.waitFor(() => expect(server.text()).toMatch(/^l/));
+    proxy.throttle(1_000_000);
+    await arrives(server, 'late');
+  });
+
+  it('is of each connection', async () => {
+    const { proxy, client, server, all } = await setUp();
+    proxy.throttle(1);
+    client.socket.write('x'.repeat(10_000));
+    await vi.waitFor(() => expect(server.text()).toMatch(/^x/));
+    const second = await dial(proxy);
+    second.socket.write('y');
+    await vi.waitFor(() => expect(all[1]?.text()).toBe('y'));
+  });
+
+  it.each([0, -1, Number.NaN, '5' as never])('is no rate of %s', async (rate) => {
+    const { proxy } = await setUp();
+    expect(() => proxy.throttle(rate)).toThrow(ArgumentError);
+  });
+
+  it('has a direction that there is', async () => {
+    const { proxy } = await setUp();
+    expect(() => proxy.throttle(1, 'sideways' as never)).toThrow(/direction must be 'both', /);
+    expect(() => proxy.blackhole('sideways' as never)).toThrow(ArgumentError);
   });
 });

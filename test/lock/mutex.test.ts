@@ -7,20 +7,22 @@ import {
   Mutex,
   Namespace,
 } from '../../src/index.js';
+import { holdSuite } from '../../src/testing/index.js';
 import { useEtcd } from '../support/etcd.js';
 import { FaultyStore, faults } from '../support/faulty-store.js';
-import { holdSuite } from '../support/hold-suite.js';
+import { runCases } from '../support/run-cases.js';
 
 const etcd = useEtcd();
 const folder = (name: string): string => folderOf('mutex', name);
 
 describe('a mutex', () => {
-  holdSuite({
-    etcd,
+  const cases = holdSuite({
+    admin: etcd.admin,
     folder,
     connect: () => etcd.connect(),
     make: (coordinator, name) => coordinator.mutex(name),
   });
+  runCases(cases);
 
   it('writes nothing and waits for nothing when a try loses', async () => {
     const [a, b] = [await etcd.connect(), await etcd.connect()];
@@ -137,22 +139,24 @@ describe('a mutex', () => {
 });
 
 describe('a mutex in a namespace', () => {
-  holdSuite({
-    etcd,
+  const cases = holdSuite({
+    admin: etcd.admin,
     folder,
     prefix: 'tenant/',
     connect: async () => (await etcd.connect()).namespace('tenant/'),
     make: (coordinator, name) => coordinator.mutex(name),
   });
+  runCases(cases);
 });
 
 describe('a mutex in Go’s layout', () => {
-  holdSuite({
-    etcd,
+  const cases = holdSuite({
+    admin: etcd.admin,
     folder: (name) => `${name}/`,
     connect: () => etcd.connect(),
     make: (coordinator, name) => coordinator.mutex(name, { layout: 'go' }),
   });
+  runCases(cases);
 });
 
 describe.each(faults)('a mutex where every call first meets: %s', (fault) => {
@@ -160,8 +164,8 @@ describe.each(faults)('a mutex where every call first meets: %s', (fault) => {
   afterAll(() => {
     expect(struck).toBeGreaterThan(100);
   });
-  holdSuite({
-    etcd,
+  const cases = holdSuite({
+    admin: etcd.admin,
     folder,
     connect: async () => {
       // Opening a session is one call; its first try fails, and a user would try again.
@@ -176,6 +180,7 @@ describe.each(faults)('a mutex where every call first meets: %s', (fault) => {
     lossy: fault.startsWith('lost'),
     make: (coordinator, name) => coordinator.mutex(name),
   });
+  runCases(cases);
 });
 
 it('works on a namespace of a namespace', async () => {

@@ -24,6 +24,7 @@ export interface ClusterSpec {
 
 /** A running etcd of one or several members. It ends with this process at the latest, however that ends. */
 export class EtcdCluster {
+  readonly engine = 'etcd' as const;
   /** The client URLs of all members, such as `http://127.0.0.1:12345`. */
   readonly endpoints: readonly string[];
   /** The members, in the order of `endpoints`. */

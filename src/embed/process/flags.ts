@@ -1,6 +1,7 @@
 import { ArgumentError } from '../../core/errors.js';
+import type { EtcdTlsFiles } from '../shared-options.js';
 import type { MemberLayout } from './layout.js';
-import type { EtcdOptions, EtcdTlsFiles } from './options.js';
+import type { EtcdOptions } from './options.js';
 
 type Flags = Record<string, string | number | boolean | undefined>;
 

@@ -1,7 +1,15 @@
-import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { ArgumentError } from '../../core/errors.js';
-import type { EtcdOptions, EtcdTlsFiles } from './options.js';
+import {
+  checkAutoCompaction,
+  checkName,
+  checkTls,
+  integer,
+  milliseconds,
+  nonEmpty,
+  oneOf,
+} from '../validate.js';
+import type { EtcdOptions } from './options.js';
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'panic', 'fatal'];
 const HEARTBEAT = 100;
@@ -39,11 +47,7 @@ function checkNumbers(options: EtcdOptions): void {
   milliseconds('keepAlive.minTime', options.keepAlive?.minTime);
   milliseconds('keepAlive.interval', options.keepAlive?.interval);
   milliseconds('keepAlive.timeout', options.keepAlive?.timeout);
-  const compaction = options.autoCompaction;
-  if (compaction !== undefined) {
-    oneOf('autoCompaction.mode', compaction.mode, ['periodic', 'revision']);
-    integer('autoCompaction.retention', compaction.retention, 1);
-  }
+  checkAutoCompaction(options.autoCompaction);
 }
 
 function checkTiming(options: EtcdOptions): void {
@@ -103,26 +107,8 @@ function checkUrl(option: string, text: string, scheme: string): void {
   }
 }
 
-function checkTls(option: 'tls' | 'peerTls', tls: 'auto' | EtcdTlsFiles | undefined): void {
-  if (tls === undefined || tls === 'auto') {
-    return;
-  }
-  if (typeof tls !== 'object' || tls === null) {
-    throw new ArgumentError(option, '"auto" or an object with the files "cert" and "key"', tls);
-  }
-  const files = { cert: tls.cert, key: tls.key, ...(tls.ca !== undefined && { ca: tls.ca }) };
-  for (const [name, file] of Object.entries(files)) {
-    if (typeof file !== 'string' || !existsSync(file)) {
-      throw new ArgumentError(`${option}.${name}`, 'the path of an existing file', file);
-    }
-  }
-}
-
 function checkTexts(options: EtcdOptions): void {
-  const name = options.name;
-  if (name !== undefined && !/^[\w.-]+$/.test(name)) {
-    throw new ArgumentError('name', 'letters, digits, "_", "." and "-"', name);
-  }
+  checkName(options.name);
   for (const option of ['binary', 'dir', 'walDir', 'clusterToken', 'authToken'] as const) {
     nonEmpty(option, options[option]);
   }
@@ -134,34 +120,6 @@ function checkTexts(options: EtcdOptions): void {
     if (typeof flag !== 'string' || !/^--[a-z]/.test(flag)) {
       throw new ArgumentError('flags', 'texts like "--flag=value"', flag);
     }
-  }
-}
-
-function integer(option: string, value: number | undefined, min?: number, max?: number): void {
-  const least = min ?? Number.MIN_SAFE_INTEGER;
-  const most = max ?? Number.MAX_SAFE_INTEGER;
-  if (value !== undefined && !(Number.isSafeInteger(value) && value >= least && value <= most)) {
-    const range =
-      (min === undefined ? '' : ` >= ${min}`) + (max === undefined ? '' : ` and <= ${max}`);
-    throw new ArgumentError(option, `a whole number${range}`, value);
-  }
-}
-
-function milliseconds(option: string, value: number | undefined, min = 0): void {
-  if (value !== undefined && !(Number.isFinite(value) && value >= min)) {
-    throw new ArgumentError(option, `a finite number of milliseconds >= ${min}`, value);
-  }
-}
-
-function oneOf(option: string, value: string | undefined, choices: readonly string[]): void {
-  if (value !== undefined && !choices.includes(value)) {
-    throw new ArgumentError(option, `one of ${choices.join(', ')}`, value);
-  }
-}
-
-function nonEmpty(option: string, value: string | undefined): void {
-  if (value !== undefined && (typeof value !== 'string' || value === '')) {
-    throw new ArgumentError(option, 'a non-empty string', value);
   }
 }
 

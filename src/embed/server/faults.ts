@@ -1,0 +1,186 @@
+import { status } from '@grpc/grpc-js';
+import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+import type { Clock } from '../../core/clock.js';
+import { ArgumentError } from '../../core/errors.js';
+import { EtcdError } from './errors.js';
+
+/** The calls that can be made to fail; the last two are streams, where each message of the client counts. */
+export const RPC_NAMES = [
+  'KV.Range',
+  'KV.RangeStream',
+  'KV.Put',
+  'KV.DeleteRange',
+  'KV.Txn',
+  'KV.Compact',
+  'Lease.LeaseGrant',
+  'Lease.LeaseRevoke',
+  'Lease.LeaseTimeToLive',
+  'Lease.LeaseLeases',
+  'Cluster.MemberList',
+  'Maintenance.Status',
+  'Maintenance.Alarm',
+  'Health.Check',
+  'Lease.LeaseKeepAlive',
+  'Watch.Watch',
+] as const;
+
+/** One of etcd's calls. */
+export type RpcName = (typeof RPC_NAMES)[number];
+
+/** gRPC's name for an error, such as `UNAVAILABLE`. */
+export type StatusName = keyof typeof status;
+
+/** What goes wrong with a call. */
+export interface Fault {
+  /** Which calls; `'*'` for all. */
+  readonly rpc: RpcName | '*' | readonly RpcName[];
+  /**
+   * - `drop-request`: the connection breaks before etcd sees the request: no effect, and `UNAVAILABLE`;
+   * - `drop-reply`: it breaks when etcd is done: the request took effect, and the client cannot know;
+   * - `delay`: the request arrives `delay` milliseconds late; one that was given up meanwhile has no effect;
+   * - `error`: etcd refuses with `code` and `message`, without effect;
+   * - `hang`: the request has no effect and no answer; a stream stays open and silent. When the fault is removed,
+   *   the connection breaks.
+   */
+  readonly kind: 'drop-request' | 'drop-reply' | 'delay' | 'error' | 'hang';
+  /** How often. @defaultValue until it is removed */
+  readonly times?: number;
+  /** How likely it is for each call, from 0 to 1. @defaultValue 1 */
+  readonly probability?: number;
+  /** With the same seed, the same calls of a sequence fail. @defaultValue 1 */
+  readonly seed?: number;
+  /** Milliseconds of the server's clock, for `delay`. @defaultValue 100 */
+  readonly delay?: number;
+  /** For `error`. @defaultValue `'UNAVAILABLE'` */
+  readonly code?: StatusName;
+  /** For `error`. @defaultValue `'etcdserver: injected fault'` */
+  readonly message?: string;
+}
+
+/** A fault that was added. */
+export interface ActiveFault {
+  /** How many calls it has made fail. */
+  readonly hits: number;
+  /** Ends it. The connections of calls that hang break. */
+  remove(): void;
+}
+
+/** The faults of a server. Of several that concern a call, the one that was added first strikes. */
+export class Faults {
+  readonly #clock: Clock;
+  readonly #active = new Set<Rule>();
+  readonly #hanging = new Map<() => void, Rule>();
+
+  /** @internal */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Whether calls go straight through. @internal */
+  get none(): boolean {
+    return this.#active.size === 0;
+  }
+
+  /** Makes calls fail from now on. @throws ArgumentError naming the option that is not usable */
+  add(fault: Fault): ActiveFault {
+    checkFault(fault);
+    const rule = new Rule(fault, () => this.#remove(rule));
+    this.#active.add(rule);
+    return rule;
+  }
+
+  /** Ends all faults, as `remove` does. */
+  clear(): void {
+    for (const rule of new Set([...this.#active, ...this.#hanging.values()])) this.#remove(rule);
+  }
+
+  /** Lets a call through, or does to it what is to be done. @internal */
+  async run<T>(rpc: RpcName, act: () => T): Promise<T> {
+    const rule = [...this.#active].find((one) => one.strikes(rpc));
+    if (!rule) return act();
+    if (rule.isSpent) this.#active.delete(rule);
+    const { kind, delay = 100, code = 'UNAVAILABLE', message } = rule.fault;
+    switch (kind) {
+      case 'drop-request':
+        throw broken();
+      case 'drop-reply':
+        act();
+        throw broken();
+      case 'delay':
+        await this.#clock.sleep(delay);
+        return act();
+      case 'error':
+        throw new EtcdError(status[code], message ?? 'etcdserver: injected fault');
+      case 'hang':
+        return this.#hang(rule);
+    }
+  }
+
+  #hang(rule: Rule): Promise<never> {
+    return new Promise((_, reject) => {
+      this.#hanging.set(() => reject(broken()), rule);
+    });
+  }
+
+  #remove(rule: Rule): void {
+    this.#active.delete(rule);
+    for (const [letGo, cause] of this.#hanging) {
+      if (cause === rule && this.#hanging.delete(letGo)) letGo();
+    }
+  }
+}
+
+const broken = (): EtcdError =>
+  new EtcdError(status.UNAVAILABLE, 'connection dropped by an injected fault');
+
+class Rule implements ActiveFault {
+  readonly fault: Fault;
+  hits = 0;
+  readonly remove: () => void;
+  readonly #random: () => number;
+
+  constructor(fault: Fault, remove: () => void) {
+    this.fault = fault;
+    this.remove = remove;
+    const generator = xoroshiro128plus(fault.seed ?? 1);
+    this.#random = () => uniformFloat64(generator);
+  }
+
+  get isSpent(): boolean {
+    return this.hits >= (this.fault.times ?? Number.POSITIVE_INFINITY);
+  }
+
+  strikes(call: RpcName): boolean {
+    const { rpc, probability = 1 } = this.fault;
+    const concerned = rpc === '*' || (typeof rpc === 'string' ? rpc === call : rpc.includes(call));
+    if (!concerned || this.#random() >= probability) return false;
+    this.hits += 1;
+    return true;
+  }
+}
+
+const kinds: readonly string[] = ['drop-request', 'drop-reply', 'delay', 'error', 'hang'];
+
+function checkFault({ rpc, kind, times, probability, seed, delay, code }: Fault): void {
+  const names: readonly string[] = [...RPC_NAMES, '*'];
+  for (const name of typeof rpc === 'string' ? [rpc] : rpc) {
+    if (!names.includes(name)) throw new ArgumentError('rpc', `one of ${names.join(', ')}`, name);
+  }
+  if (!kinds.includes(kind)) throw new ArgumentError('kind', `one of ${kinds.join(', ')}`, kind);
+  if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1)) {
+    throw new ArgumentError('times', 'a whole number >= 1', times);
+  }
+  if (probability !== undefined && !(probability >= 0 && probability <= 1)) {
+    throw new ArgumentError('probability', 'a number from 0 to 1', probability);
+  }
+  if (seed !== undefined && !Number.isSafeInteger(seed)) {
+    throw new ArgumentError('seed', 'a whole number', seed);
+  }
+  if (delay !== undefined && !(Number.isFinite(delay) && delay >= 0)) {
+    throw new ArgumentError('delay', 'a finite number of milliseconds >= 0', delay);
+  }
+  if (code !== undefined && !(code in status && code !== 'OK')) {
+    throw new ArgumentError('code', "the name of one of gRPC's errors", code);
+  }
+}

@@ -1,0 +1,204 @@
+import { Readable, type Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import {
+  type handleUnaryCall,
+  Server,
+  type ServerDuplexStream,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import type { Backend } from './backend.js';
+import { EtcdError, refusal } from './errors.js';
+import type { Faults, RpcName } from './faults.js';
+import { addMethod, type MethodKind } from './grpc-method.js';
+import { checkRangeStream, inPieces } from './kv/range-stream.js';
+import { refuseTheRest } from './not-served.js';
+import type { UnaryRpc } from './rpcs.js';
+import { HealthCheckResponse } from './wire/cluster.js';
+import type { Codec, Init } from './wire/codec.js';
+import { RangeRequest, type RangeResponse, RangeStreamResponse } from './wire/kv.js';
+import { LeaseId, LeaseKeepAliveResponse } from './wire/lease.js';
+import { WatchRequest, WatchResponse } from './wire/watch.js';
+
+/** What a request gains, at least, on its way through etcd's consensus. */
+const ENVELOPE = 17;
+/** Larger messages are not even read; smaller ones that are too large get etcd's own words. */
+const LARGEST_READ = 64 * 1024 * 1024;
+
+/** A stream of ours: requests come as bytes, so that what is wrong with them is said in etcd's words. */
+type Stream<T extends object> = ServerDuplexStream<Buffer, Init<T>>;
+
+/** What a stream does with its client's messages. */
+interface StreamUser<Request> {
+  request(message: Request): void;
+  /** More may be sent again. */
+  drained?(): void;
+  close?(): void;
+}
+
+/** What there is to serve. */
+export interface Served {
+  readonly backend: Backend;
+  readonly rpcs: ReadonlyMap<RpcName, UnaryRpc>;
+  readonly faults: Faults;
+}
+
+/** etcd's gRPC services over a backend. It is given connections; it does not listen itself. */
+export function grpcServer(served: Served): Server {
+  const { backend, rpcs } = served;
+  const server = new Server({
+    'grpc.max_receive_message_length': LARGEST_READ,
+    'grpc.max_send_message_length': -1,
+  });
+  for (const [name, rpc] of rpcs) {
+    addMethod(server, name, 'unary', (reply) => rpc.encode(reply), unary(served, name, rpc));
+  }
+  const add = <T extends object>(
+    name: string,
+    kind: MethodKind,
+    reply: Codec<T>,
+    handle: (stream: Stream<T> & ServerWritableStream<Buffer, Init<T>>) => void,
+  ): void => addMethod(server, name, kind, (message) => reply.encode(message as Init<T>), handle);
+  add('Lease.LeaseKeepAlive', 'duplex', LeaseKeepAliveResponse, (stream) => {
+    serve(stream, 'Lease.LeaseKeepAlive', LeaseId, served, keepAlives(backend, stream));
+  });
+  add('Watch.Watch', 'duplex', WatchResponse, (stream) => {
+    const user = backend.watchStream((response) => stream.write(whole(backend, response)));
+    serve(stream, 'Watch.Watch', WatchRequest, served, user);
+  });
+  add('KV.RangeStream', 'replies', RangeStreamResponse, (stream) => rangeStream(served, stream));
+  add('Health.Watch', 'replies', HealthCheckResponse, (stream) => stream.write({ status: 1 }));
+  refuseTheRest(server);
+  return server;
+}
+
+function unary(
+  { backend, faults }: Served,
+  name: RpcName,
+  rpc: UnaryRpc,
+): handleUnaryCall<Buffer, object> {
+  return (call, done) => {
+    const act = (): object => {
+      // A request that was held up is not served any more when its client has gone.
+      if (call.cancelled) throw new EtcdError(status.CANCELLED, 'context canceled');
+      return rpc.run(parse(backend, call.request, (bytes) => rpc.decode(bytes), rpc.isWrite));
+    };
+    if (!faults.none) {
+      void settle(faults.run(name, act), done);
+      return;
+    }
+    try {
+      done(null, act());
+    } catch (error) {
+      done(toStatus(error));
+    }
+  };
+}
+
+function rangeStream(
+  { backend, faults }: Served,
+  stream: ServerWritableStream<Buffer, Init<RangeStreamResponse>>,
+): void {
+  const act = (): Promise<void> => {
+    const request = parse(backend, stream.request, (b) => RangeRequest.decode(b), false);
+    checkRangeStream(request);
+    const result = backend.kv.range(request);
+    const pieces = inPieces(
+      { ...result, header: backend.header(result.header) },
+      backend.maxRequestBytes,
+    );
+    return pipeline(
+      Readable.from(pieces).map((rangeResponse: Init<RangeResponse>) => ({ rangeResponse })),
+      stream as unknown as Writable,
+    );
+  };
+  faults.run('KV.RangeStream', act).catch((error: unknown) => {
+    stream.emit('error', toStatus(error));
+  });
+}
+
+async function settle(reply: Promise<object>, done: sendUnaryData<object>): Promise<void> {
+  try {
+    done(null, await reply);
+  } catch (error) {
+    done(toStatus(error));
+  }
+}
+
+function serve<Request extends object, Reply extends object>(
+  stream: Stream<Reply>,
+  name: RpcName,
+  codec: Codec<Request>,
+  { backend, faults }: Served,
+  user: StreamUser<Request>,
+): void {
+  const act = (bytes: Buffer): void => {
+    if (!stream.cancelled) user.request(parse(backend, bytes, (b) => codec.decode(b), false));
+    // Who does not read answers gets no more of them by asking.
+    if (stream.writableNeedDrain) stream.pause();
+  };
+  const close = (): void => user.close?.();
+  // Messages keep their order, whatever holds one of them up.
+  let before = Promise.resolve();
+  const then = (step: () => Promise<void> | void): void => {
+    before = before.then(step).catch((error: unknown) => {
+      close();
+      stream.emit('error', toStatus(error));
+    });
+  };
+  stream.on('data', (bytes: Buffer) => then(() => faults.run(name, () => act(bytes))));
+  stream.on('end', () =>
+    then(() => {
+      close();
+      stream.end();
+    }),
+  );
+  stream.on('drain', () => {
+    stream.resume();
+    user.drained?.();
+  });
+  // Also when the connection is gone.
+  stream.on('cancelled', close);
+  stream.on('error', close);
+}
+
+function keepAlives(backend: Backend, stream: Stream<LeaseKeepAliveResponse>): StreamUser<LeaseId> {
+  return {
+    request({ id }) {
+      // etcd's header tells of the time before the renewal.
+      const header = backend.header();
+      stream.write({ header, id, ttl: backend.leases.keepAlive(id) });
+    },
+  };
+}
+
+function whole(backend: Backend, response: Init<WatchResponse>): Init<WatchResponse> {
+  return { ...response, header: backend.header(response.header) };
+}
+
+function parse<T>(
+  { maxMessageBytes, maxRequestBytes }: Backend,
+  bytes: Buffer,
+  decode: (bytes: Buffer) => T,
+  isWrite: boolean,
+): T {
+  if (bytes.length > maxMessageBytes) {
+    const sizes = `${bytes.length} vs. ${maxMessageBytes}`;
+    const details = `grpc: received message larger than max (${sizes})`;
+    throw new EtcdError(status.RESOURCE_EXHAUSTED, details);
+  }
+  if (isWrite && bytes.length + ENVELOPE > maxRequestBytes) throw refusal('requestTooLarge');
+  try {
+    return decode(bytes);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new EtcdError(status.INTERNAL, `grpc: error unmarshalling request: ${reason}`);
+  }
+}
+
+function toStatus(error: unknown): { code: status; details: string } {
+  if (error instanceof EtcdError) return { code: error.code, details: error.details };
+  const details = error instanceof Error ? error.message : String(error);
+  return { code: status.UNKNOWN, details };
+}

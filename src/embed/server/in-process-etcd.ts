@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises';
+import type { Server } from '@grpc/grpc-js';
+import type { Clock } from '../../core/clock.js';
+import { CoordinationError } from '../../core/errors.js';
+import type { Store } from '../../core/store.js';
+import { VirtualClock } from '../virtual-clock.js';
+import { Backend } from './backend.js';
+import { DirectStore } from './direct/direct-store.js';
+import { Faults } from './faults.js';
+import { grpcServer } from './grpc.js';
+import { credentials, Listener } from './listener.js';
+import { type InProcessOptions, resolveOptions } from './options.js';
+import { unaryRpcs, VERSION } from './rpcs.js';
+
+/**
+ * An etcd inside this process, with one member and all data in memory. It does not keep the process alive, and what
+ * is in it ends with `stop()`.
+ */
+export class InProcessEtcd implements AsyncDisposable {
+  readonly engine = 'in-process' as const;
+  /** Where clients connect, such as `http://127.0.0.1:12345`. */
+  readonly endpoints: readonly string[];
+  /** The version of etcd whose behaviour it has. */
+  readonly version: string = VERSION;
+  /** The certificates a client must trust, as PEM; `undefined` without TLS. */
+  readonly ca: string | undefined;
+  /** Makes calls fail, over connections as well as through `store()`. */
+  readonly faults: Faults;
+  readonly #backend: Backend;
+  readonly #server: Server;
+  readonly #listeners: readonly Listener[];
+  readonly #stores = new Set<DirectStore>();
+  #stopping: Promise<void> | undefined;
+
+  private constructor(parts: {
+    backend: Backend;
+    faults: Faults;
+    server: Server;
+    listeners: readonly Listener[];
+    ca: string | undefined;
+  }) {
+    this.#backend = parts.backend;
+    this.#server = parts.server;
+    this.#listeners = parts.listeners;
+    this.faults = parts.faults;
+    this.endpoints = parts.listeners.map(({ url }) => url);
+    this.ca = parts.ca;
+  }
+
+  /** See `start`. @internal */
+  static async start(given: InProcessOptions): Promise<InProcessEtcd> {
+    const options = resolveOptions(given);
+    const backend = new Backend(options);
+    const faults = new Faults(options.clock);
+    const clientUrls: string[] = [];
+    const rpcs = unaryRpcs(backend, { name: options.name, clientUrls });
+    const server = grpcServer({ backend, rpcs, faults });
+    const listeners: Listener[] = [];
+    try {
+      const injector = server.createConnectionInjector(await credentials(options.tls));
+      for (const url of options.listenClientUrls) {
+        listeners.push(await Listener.open(url, (socket) => injector.injectConnection(socket)));
+      }
+    } catch (error) {
+      backend.close();
+      await Promise.all(listeners.map((listener) => listener.close()));
+      throw error;
+    }
+    clientUrls.push(...listeners.map(({ url }) => url));
+    const { tls } = options;
+    const ca = tls && (await readFile(tls.ca ?? tls.cert, 'utf8'));
+    return new InProcessEtcd({ backend, faults, server, listeners, ca });
+  }
+
+  /** Where its time comes from. */
+  get clock(): Clock {
+    return this.#backend.clock;
+  }
+
+  /** The revision of its last change. */
+  get revision(): bigint {
+    return BigInt(this.#backend.store.revision);
+  }
+
+  /**
+   * A `Store` on its data without a connection in between: the fastest way, and one that takes no time of its own.
+   *
+   * @param options - `faults: false` for one that no fault touches, to set the scene and to look at it
+   */
+  store({ faults = true }: { readonly faults?: boolean } = {}): Store {
+    const store = new DirectStore(this.#backend, faults ? this.faults : new Faults(this.clock));
+    this.#stores.add(store);
+    return store;
+  }
+
+  /**
+   * Lets time pass on its virtual clock; see `VirtualClock.advance`.
+   *
+   * @param ms - milliseconds
+   * @throws CoordinationError if it runs by real time
+   */
+  async advance(ms: number): Promise<void> {
+    const { clock } = this;
+    if (!(clock instanceof VirtualClock)) {
+      throw new CoordinationError(
+        'ERR_INVALID_ARGUMENT',
+        'advance needs a server that was started with the option clock: new VirtualClock()',
+      );
+    }
+    await clock.advance(ms);
+  }
+
+  /** Ends every connection and lets go of all data. Calling it again waits for the same end. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  /** The same as `stop()`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#backend.close();
+    for (const store of this.#stores) store.close();
+    this.#server.forceShutdown();
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+}

@@ -1,0 +1,111 @@
+import { type Clock, systemClock } from '../../core/clock.js';
+import { ArgumentError } from '../../core/errors.js';
+import { milliseconds } from '../../core/validate.js';
+import type { EtcdAutoCompaction, EtcdTlsFiles } from '../shared-options.js';
+import { checkAutoCompaction, checkName, checkTls, integer } from '../validate.js';
+
+/** How an etcd inside this process is started. Names and meanings are those of the real one, where it has them. */
+export interface InProcessOptions {
+  /** @defaultValue `'in-process'` */
+  readonly engine?: 'in-process';
+  /** @defaultValue `'etcd'` */
+  readonly name?: string;
+  /**
+   * URLs to serve clients on: `http://127.0.0.1:<port>` (port 0: a free one), `https://...` with `tls`, or
+   * `unix:/path/of/a/socket`. They become `endpoints`. An empty list serves only `server.store()`.
+   * @defaultValue one URL on 127.0.0.1 with a free port
+   */
+  readonly listenClientUrls?: readonly string[];
+  /**
+   * TLS for clients. There is no `'auto'` here: Node cannot make certificates.
+   * @defaultValue none
+   */
+  readonly tls?: EtcdTlsFiles;
+  /**
+   * Where time comes from. With a `VirtualClock`, leases end when the test lets time pass.
+   * @defaultValue real time
+   */
+  readonly clock?: Clock;
+  /**
+   * Milliseconds; leases asked for less get so much, in whole seconds.
+   * @defaultValue 2000, like etcd with its default election timeout
+   */
+  readonly minLeaseTtl?: number;
+  /**
+   * Operations allowed in one transaction.
+   * @defaultValue 128
+   */
+  readonly maxTxnOps?: number;
+  /**
+   * Bytes allowed in one request.
+   * @defaultValue 1572864
+   */
+  readonly maxRequestBytes?: number;
+  /**
+   * Drops old revisions in the background. All data is in memory, so a server that runs for long needs it.
+   * @defaultValue none: history is kept until it is compacted by request
+   */
+  readonly autoCompaction?: EtcdAutoCompaction;
+  /**
+   * Milliseconds between progress notifications on idle watches that asked for them.
+   * @defaultValue 600000
+   */
+  readonly watchProgressInterval?: number;
+}
+
+/** All of them, with defaults filled in. */
+export type ResolvedOptions = Required<
+  Omit<InProcessOptions, 'engine' | 'tls' | 'autoCompaction'>
+> &
+  Pick<InProcessOptions, 'tls' | 'autoCompaction'>;
+
+/** Real time that does not keep the process alive. */
+const backgroundClock: Clock = {
+  ...systemClock,
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms).unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Checks what a user gave, and fills in the rest. @throws ArgumentError naming the option that is not usable */
+export function resolveOptions(options: InProcessOptions): ResolvedOptions {
+  const scheme = options.tls ? 'https' : 'http';
+  const resolved = {
+    name: 'etcd',
+    listenClientUrls: [`${scheme}://127.0.0.1:0`],
+    clock: backgroundClock,
+    minLeaseTtl: 2000,
+    maxTxnOps: 128,
+    maxRequestBytes: 1.5 * 1024 * 1024,
+    watchProgressInterval: 600_000,
+    ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+  } as ResolvedOptions;
+  checkName(resolved.name);
+  checkUrls(resolved.listenClientUrls, scheme);
+  if (options.tls === ('auto' as unknown)) {
+    throw new ArgumentError(
+      'tls',
+      "the files of a certificate; 'auto' needs engine: 'etcd'",
+      'auto',
+    );
+  }
+  checkTls('tls', options.tls);
+  milliseconds('minLeaseTtl', resolved.minLeaseTtl, 1);
+  milliseconds('watchProgressInterval', resolved.watchProgressInterval, 1);
+  integer('maxTxnOps', resolved.maxTxnOps, 1);
+  integer('maxRequestBytes', resolved.maxRequestBytes, 1);
+  checkAutoCompaction(options.autoCompaction);
+  return resolved;
+}
+
+function checkUrls(urls: readonly string[], scheme: string): void {
+  const expected = `a list of ${scheme}://<IP address or localhost>:<port> or unix:/<path>`;
+  if (!Array.isArray(urls)) throw new ArgumentError('listenClientUrls', expected, urls);
+  const web = new RegExp(`^${scheme}://(localhost|[\\d.]+|\\[[\\da-f:.]+\\]):\\d+/?$`);
+  for (const url of urls) {
+    if (typeof url !== 'string' || !(web.test(url) || /^unix:(\/\/)?\/./.test(url))) {
+      throw new ArgumentError('listenClientUrls', expected, url);
+    }
+  }
+}

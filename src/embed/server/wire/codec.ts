@@ -1,0 +1,89 @@
+import protobuf, { type Reader, type Writer } from 'protobufjs/minimal.js';
+
+/** How one field of a message is read and written. */
+export interface Field<V> {
+  /** Its number in the message. */
+  readonly id: number;
+  /** What it is when it was not sent. */
+  initial(): V;
+  /** Reads one occurrence; repeated fields add to `before`. @throws Error if `wireType` is not one of its own */
+  read(reader: Reader, before: V, wireType: number): V;
+  /** Writes it, tag included, unless it is what it would be when not sent. */
+  write(writer: Writer, value: V): void;
+}
+
+/** The fields of a message, under the names they have here. */
+export type Fields<T> = { readonly [K in keyof T]-?: Field<T[K]> };
+
+/** A message as one writes it down: whatever is left out has its initial value. */
+export type Init<T> = T extends readonly (infer E)[]
+  ? readonly Init<E>[]
+  : T extends object
+    ? { readonly [K in keyof T]?: Init<T[K]> | undefined }
+    : T;
+
+/** Reads and writes the messages of one type in protobuf's binary form. */
+export class Codec<T extends object> {
+  readonly #define: () => Fields<T>;
+  #defined: readonly [name: keyof T, field: Field<unknown>][] | undefined;
+  #byId: readonly ([name: keyof T, field: Field<unknown>] | undefined)[] = [];
+
+  /** `define` is asked when the first message passes, so that messages may contain each other. */
+  constructor(define: () => Fields<T>) {
+    this.#define = define;
+  }
+
+  /** A message with initial values for all that is not given. */
+  create(given: Partial<T> = {}): T {
+    const message = {} as T;
+    for (const [name, field] of this.#fields()) message[name] = field.initial() as T[keyof T];
+    return Object.assign(message, given);
+  }
+
+  /** @throws Error if `bytes` is not such a message. */
+  decode(bytes: Uint8Array): T {
+    return this.read(protobuf.Reader.create(bytes), bytes.length);
+  }
+
+  encode(message: Init<T>): Buffer {
+    const writer = protobuf.Writer.create();
+    this.write(writer, message);
+    return writer.finish() as Buffer;
+  }
+
+  /** Reads a message that ends at `end`. */
+  read(reader: Reader, end: number): T {
+    const message = this.create();
+    if (end > reader.len) throw new RangeError('a message ends behind the end of the data');
+    while (reader.pos < end) {
+      const tag = reader.uint32();
+      const known = this.#byId[tag >>> 3];
+      if (known === undefined) {
+        reader.skipType(tag & 7);
+      } else {
+        const [name, field] = known;
+        message[name] = field.read(reader, message[name], tag & 7) as T[keyof T];
+      }
+    }
+    if (reader.pos !== end) throw new RangeError('a field ends behind the end of its message');
+    return message;
+  }
+
+  write(writer: Writer, message: Init<T>): void {
+    const values = message as { readonly [K in keyof T]?: T[K] };
+    for (const [name, field] of this.#fields()) {
+      const value = values[name];
+      if (value !== undefined) field.write(writer, value);
+    }
+  }
+
+  #fields(): readonly [name: keyof T, field: Field<unknown>][] {
+    if (this.#defined === undefined) {
+      this.#defined = Object.entries(this.#define()) as unknown as [keyof T, Field<unknown>][];
+      const byId: [keyof T, Field<unknown>][] = [];
+      for (const named of this.#defined) byId[named[1].id] = named;
+      this.#byId = byId;
+    }
+    return this.#defined;
+  }
+}

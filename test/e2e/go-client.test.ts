@@ -1,0 +1,16 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { endpointUnderTest } from './support/endpoint.js';
+import { buildGoClient } from './support/go-client.js';
+
+const client = await buildGoClient();
+let results: ReadonlyMap<string, string>;
+
+beforeAll(async () => {
+  results = await client.try(endpointUnderTest());
+}, 150_000);
+
+afterAll(() => client.remove());
+
+it.each(client.checks)("passes what etcd's Go client checks: %s", (name) => {
+  expect(results.get(name) ?? 'it was not run').toBe('ok');
+});
