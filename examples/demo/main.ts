@@ -4,7 +4,7 @@ import { readOptions } from './options.js';
 import { run } from './run.js';
 import { Stage } from './stage.js';
 
-const { seconds, endpoints } = readOptions(process.argv);
+const { seconds, ...place } = readOptions(process.argv);
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
@@ -19,7 +19,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 process.stdout.on('error', () => interrupt.abort());
 
 try {
-  await using stage = await Stage.set(endpoints, interrupt.signal);
+  await using stage = await Stage.set(place, interrupt.signal);
   console.log(paint.bold('etcd-recipes'), `- 4 processes, 1 lock, ${stage.description}\n`);
   const allTrue = await run(seconds * 1_000, stage, interrupt.signal);
   process.exitCode = allTrue ? 0 : 1;

@@ -1,11 +1,13 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 
 /** What the user asked for. */
 export interface DemoOptions {
   /** How long the workers work at least, in seconds. */
   readonly seconds: number;
+  /** What to play on if no cluster is given: an etcd in this process, or a real one. */
+  readonly engine: 'in-process' | 'etcd';
   /** A cluster to use; without it an etcd is started. */
-  readonly endpoints: readonly string[] | undefined;
+  readonly endpoints?: readonly string[];
 }
 
 /** Reads the command line; prints help or what is wrong with it, and exits, if there is nothing to run. */
@@ -16,11 +18,19 @@ export function readOptions(argv: readonly string[]): DemoOptions {
         'written through the hold loses nothing, and what happens to one that is not.',
     )
     .option('-s, --seconds <n>', 'how long to work; the faults need about nine', seconds, 12)
-    .option('-e, --endpoints <host:port,...>', 'use this cluster instead of starting an etcd', list)
+    .addOption(
+      new Option('--engine <engine>', 'an etcd in this process, or a real one')
+        .choices(['in-process', 'etcd'])
+        .default('in-process'),
+    )
+    .addOption(
+      new Option('-e, --endpoints <host:port,...>', 'use this cluster instead of starting an etcd')
+        .argParser(list)
+        .conflicts('engine'),
+    )
     .addHelpText('after', '\nExit status: 0 if everything promised was true, 1 if not.')
     .parse(argv);
-  const { endpoints, ...rest } = command.opts<DemoOptions>();
-  return { ...rest, endpoints };
+  return command.opts<DemoOptions>();
 }
 
 function seconds(text: string): number {

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { ensureEtcd } from '../../scripts/get-etcd.js';
-import { type EtcdCluster, start } from '../../src/embed/index.js';
+import { type EmbeddedEtcd, start } from '../../src/embed/index.js';
 import { findEtcd } from '../../src/embed/process/binary.js';
 import { type Coordinator, connect } from '../../src/index.js';
+import type { DemoOptions } from './options.js';
 
-const EVERYTHING = { key: '', end: '\0' };
+/** Much more than anybody can be behind, so that the demo may run for hours. */
+const KEPT_REVISIONS = 100_000;
+const EVERYTHING = { key: '\0', end: '\0' };
 
 /** An etcd to play on, and a part of it that is ours. Disposing leaves nothing behind. */
 export class Stage implements AsyncDisposable {
@@ -14,12 +17,12 @@ export class Stage implements AsyncDisposable {
   /** Sees only what is below the prefix. */
   readonly room: Coordinator;
   readonly #coordinator: Coordinator;
-  readonly #etcd: EtcdCluster | undefined;
+  readonly #etcd: EmbeddedEtcd | undefined;
 
   private constructor(
     endpoints: readonly string[],
     coordinator: Coordinator,
-    etcd: EtcdCluster | undefined,
+    etcd: EmbeddedEtcd | undefined,
   ) {
     this.endpoints = endpoints;
     this.room = coordinator.namespace(this.prefix);
@@ -27,11 +30,12 @@ export class Stage implements AsyncDisposable {
     this.#etcd = etcd;
   }
 
-  /** Connects to the cluster given, or starts an etcd, which is fetched if there is none on this machine. */
-  static async set(endpoints: readonly string[] | undefined, signal: AbortSignal): Promise<Stage> {
-    const etcd = endpoints
-      ? undefined
-      : await start({ engine: 'etcd', binary: await binary(), signal, unsafeNoFsync: true });
+  /** Connects to the cluster given, or starts an etcd. */
+  static async set(
+    { engine, endpoints }: Omit<DemoOptions, 'seconds'>,
+    signal: AbortSignal,
+  ): Promise<Stage> {
+    const etcd = endpoints ? undefined : await startEtcd(engine, signal);
     const used = endpoints ?? etcd?.endpoints ?? [];
     try {
       const session = { label: 'demo' };
@@ -44,7 +48,9 @@ export class Stage implements AsyncDisposable {
 
   /** What it is, for people. */
   get description(): string {
-    return `${this.#etcd ? `etcd ${this.#etcd.version}` : 'etcd'} at ${this.endpoints.join(', ')}`;
+    const { engine, version } = this.#etcd ?? {};
+    const kind = engine === 'in-process' ? 'the in-process etcd' : `etcd ${version ?? ''}`.trim();
+    return `${kind} at ${this.endpoints.join(', ')}`;
   }
 
   /** All keys of this run that there are now. */
@@ -64,6 +70,16 @@ export class Stage implements AsyncDisposable {
   }
 }
 
+async function startEtcd(
+  engine: DemoOptions['engine'],
+  signal: AbortSignal,
+): Promise<EmbeddedEtcd> {
+  return engine === 'etcd'
+    ? start({ engine, binary: await binary(), signal, unsafeNoFsync: true })
+    : start({ autoCompaction: { mode: 'revision', retention: KEPT_REVISIONS } });
+}
+
+/** One that is named or installed; otherwise one is fetched. */
 async function binary(): Promise<string> {
   const named = process.env['ETCD_BIN'];
   if (named) return named;

@@ -14,11 +14,11 @@ export interface TlsOptions {
 /** How to reach etcd. */
 export interface Etcd3Options {
   /**
-   * The members, as `host:port`, `http://host:port` or `https://host:port`. The first is used while it
-   * answers, the others when it fails.
+   * The members, as `host:port`, `http://host:port`, `https://host:port`, or `unix:/path` for a socket on this
+   * machine. The first is used while it answers, the others when it fails.
    */
   readonly endpoints: readonly string[];
-  /** TLS for `https` endpoints, and for those without a scheme. @defaultValue no TLS without `https` */
+  /** TLS for `https` endpoints, for those without a scheme, and for sockets. @defaultValue no TLS without `https` */
   readonly tls?: TlsOptions;
   /** User and password, where etcd asks for them. */
   readonly auth?: { readonly user: string; readonly password: string };
@@ -28,6 +28,8 @@ export interface Etcd3Options {
   readonly attemptTimeout?: number;
 }
 
+const usable = /^((https?:\/\/)?[^/\s]+:\d+\/?|unix:(\/\/)?\/[^/].*)$/;
+
 /** Checks what a user gave. @throws ArgumentError naming the first option that is not usable. */
 export function checkEtcd3Options(options: Etcd3Options): void {
   const { endpoints, tls, auth } = options;
@@ -35,10 +37,10 @@ export function checkEtcd3Options(options: Etcd3Options): void {
     throw new ArgumentError('endpoints', 'a non-empty list of host:port', endpoints);
   }
   for (const endpoint of endpoints) {
-    if (typeof endpoint !== 'string' || !/^(https?:\/\/)?[^/\s]+:\d+\/?$/.test(endpoint)) {
+    if (typeof endpoint !== 'string' || !usable.test(endpoint)) {
       throw new ArgumentError(
         'endpoints',
-        'host:port, http://host:port or https://host:port',
+        'host:port, http://host:port, https://host:port or unix:/path',
         endpoint,
       );
     }

@@ -12,7 +12,7 @@ import {
 import { persist } from './persist.js';
 import { checkedController } from './signals.js';
 import type { Store } from './store.js';
-import { milliseconds } from './validate.js';
+import { longest, milliseconds } from './validate.js';
 
 /** How long a session outlives its process, and how early it gives up. */
 export interface LeaseOptions {
@@ -143,8 +143,7 @@ export class Lease extends Emitter<SessionEvents> {
     this.#stopRenewals.abort();
     this.emit('lost', { reason });
     // It may live on at etcd for a while, and others need not wait for that.
-    const giveUp = AbortSignal.timeout(2 * this.ttl);
-    persist((limit) => this.#store.revoke(this.id, limit), giveUp, this.clock).catch(() => {});
+    void this.#revokeWithin(2 * this.ttl);
   }
 
   /** Tells all dependents that it is over, while the lease itself still lives. */
@@ -157,10 +156,20 @@ export class Lease extends Emitter<SessionEvents> {
   /** Gives the lease back, and with it every key: waits for etcd's answer, at most as long as the lease would live. */
   async revoke(): Promise<void> {
     this.#stopRenewals.abort();
-    const giveUp = AbortSignal.timeout(Math.min(this.ttl, 5_000));
-    await persist((limit) => this.#store.revoke(this.id, limit), giveUp, this.clock).catch(
-      () => {},
-    );
+    await this.#revokeWithin(Math.min(this.ttl, 5_000));
+  }
+
+  /** Tries until etcd answers or the time is up; never rejects. */
+  async #revokeWithin(ms: number): Promise<void> {
+    const giveUp = new AbortController();
+    const stop = this.clock.after(Math.min(ms, longest), () => giveUp.abort());
+    try {
+      await persist((limit) => this.#store.revoke(this.id, limit), giveUp.signal, this.clock);
+    } catch {
+      // The lease ends by itself.
+    } finally {
+      stop();
+    }
   }
 
   get #ended(): boolean {

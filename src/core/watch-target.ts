@@ -1,4 +1,5 @@
 import type { IWatchCreateRequest } from 'etcd3';
+import { ClosedError } from './errors.js';
 import type { Watch, WatchEvent, WatchListener } from './store.js';
 
 /** One watch at etcd, for one or many subscriptions. */
@@ -138,6 +139,7 @@ export class Subscription implements Watch {
   }
 
   close(): void {
+    this.#settle.reject(new ClosedError('watch'));
     if (this.#target.remove(this)) this.#release(this.#target);
   }
 }

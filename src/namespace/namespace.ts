@@ -45,7 +45,10 @@ export class Namespace implements Store {
       gap: (revision) => listener.gap(revision),
       closed: (error) => listener.closed(error),
     };
-    return this.#store.watch(this.#inside(range), inner, options);
+    // etcd takes a watch without a key for one of the first key there can be.
+    const { end } = range;
+    const first = end === undefined && toBytes(range.key).length === 0 ? { key: '\0' } : range;
+    return this.#store.watch(this.#inside(first), inner, options);
   }
 
   grant(lease: bigint, ttl: number, options?: CallOptions): Promise<number> {
@@ -70,11 +73,17 @@ export class Namespace implements Store {
     return {
       ...range,
       key: this.#key(key),
-      end: unbounded ? prefixEnd(this.#prefix) : this.#key(end),
+      end: unbounded ? prefixEnd(this.#prefix) : this.#prefixed(end),
     };
   }
 
+  /** A key without a byte stays one, for etcd to refuse: it would be the prefix itself. */
   #key(key: Data): Buffer {
+    const bytes = toBytes(key);
+    return bytes.length === 0 ? bytes : this.#prefixed(bytes);
+  }
+
+  #prefixed(key: Data): Buffer {
     return Buffer.concat([this.#prefix, toBytes(key)]);
   }
 

@@ -15,6 +15,19 @@ export const watchCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'a watch that is closed at once does not leave anybody waiting until it is ready',
+    async run(bench) {
+      const watch = bench.store.watch(bench.all, { events() {}, gap() {}, closed() {} });
+      let settled = false;
+      const settle = (): void => {
+        settled = true;
+      };
+      watch.ready.then(settle, settle);
+      watch.close();
+      await bench.until('the end of the wait', () => settled);
+    },
+  },
+  {
     name: 'a watch tells of every change once, in the order of revisions',
     async run(bench) {
       const recording = await bench.recordNow(bench.all);

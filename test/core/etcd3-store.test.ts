@@ -1,12 +1,10 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { FaultProxy, start } from '../../src/embed/index.js';
+import { FaultProxy } from '../../src/embed/index.js';
 import {
   ArgumentError,
   ClosedError,
-  connect,
   Etcd3Store,
   RefusedError,
   UnavailableError,
@@ -127,58 +125,6 @@ describe('giving up', () => {
     setTimeout(() => store.close(), 20);
     for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(ClosedError);
     await expect(store.read({ key: 'x' })).rejects.toThrow(ClosedError);
-  });
-});
-
-describe('with user and password', () => {
-  it('logs in, and again when etcd has forgotten the token', { timeout: 60_000 }, async () => {
-    const cluster = await start({
-      engine: 'etcd',
-      unsafeNoFsync: true,
-      auth: { password: 'secret' },
-    });
-    etcd.defer(() => cluster.stop());
-    const [endpoint = ''] = cluster.endpoints;
-    const auth = { user: 'root', password: 'secret' };
-    const coordinator = await connect({ endpoints: [endpoint], auth, session: { ttl: 60_000 } });
-    etcd.defer(() => coordinator.close());
-    const mutex = coordinator.mutex('m');
-    expect(await (await mutex.acquire()).release()).toBe(true);
-    // Simple tokens live in the member's memory.
-    await cluster.members[0]?.restart();
-    const hold = await mutex.acquire();
-    const waiting = mutex.acquire();
-    await expect.poll(async () => (await mutex.inspect()).waiters.length).toBe(1);
-    expect(await hold.release()).toBe(true);
-    expect(await (await waiting).release()).toBe(true);
-  });
-
-  it('says that they are wrong', { timeout: 60_000 }, async () => {
-    const cluster = await start({
-      engine: 'etcd',
-      unsafeNoFsync: true,
-      auth: { password: 'secret' },
-    });
-    etcd.defer(() => cluster.stop());
-    const endpoints = cluster.endpoints;
-    const wrong = connect({ endpoints, auth: { user: 'root', password: 'guess' } });
-    await expect(wrong).rejects.toThrow(/authentication failed/);
-    const nobody = open({ endpoints });
-    await expect(nobody.read({ key: 'x' })).rejects.toThrow(RefusedError);
-  });
-});
-
-describe('over TLS', () => {
-  it('trusts the authority given, and nobody else', { timeout: 60_000 }, async () => {
-    const cluster = await start({ engine: 'etcd', unsafeNoFsync: true, tls: 'auto' });
-    etcd.defer(() => cluster.stop());
-    const { endpoints } = cluster;
-    const ca = await readFile(cluster.members[0]?.caFile ?? '');
-    const store = open({ endpoints, tls: { ca } });
-    await store.commit({ success: [{ put: { key: 'x', value: 'y' } }] });
-    expect((await store.read({ key: 'x' })).count).toBe(1);
-    const stranger = open({ endpoints, timeout: 1_000 });
-    expect(await rejection(stranger.read({ key: 'x' }))).toBeInstanceOf(UnavailableError);
   });
 });
 

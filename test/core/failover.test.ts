@@ -1,20 +1,13 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Endpoint } from '../../src/core/etcd3-endpoint.js';
 import { EndpointPool } from '../../src/core/etcd3-pool.js';
 import { prefixRange } from '../../src/core/keys.js';
-import { type EtcdCluster, FaultProxy, start } from '../../src/embed/index.js';
+import { FaultProxy } from '../../src/embed/index.js';
 import { VirtualClock } from '../../src/embed/virtual-clock.js';
-import {
-  connect,
-  Etcd3Store,
-  RefusedError,
-  type Store,
-  UnavailableError,
-  type Watch,
-} from '../../src/index.js';
+import { Etcd3Store, type Store, UnavailableError, type Watch } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
 
 const etcd = useEtcd();
@@ -50,97 +43,6 @@ function listen(store: Store, key: string): Listening {
   );
   return { watch, seen, closed };
 }
-
-describe('where etcd asks for user and password', () => {
-  const auth = { user: 'root', password: 'secret' };
-  let cluster: EtcdCluster;
-  let endpoint: string;
-
-  beforeAll(async () => {
-    cluster = await start({
-      engine: 'etcd',
-      unsafeNoFsync: true,
-      auth: { password: auth.password },
-      bcryptCost: 4,
-    });
-    [endpoint = ''] = cluster.endpoints;
-  });
-  afterAll(() => cluster.stop());
-
-  it('gets a new token for calls that found nobody first and then were refused the old one', {
-    timeout: 60_000,
-  }, async () => {
-    const proxy = await startProxy(endpoint);
-    const coordinator = await connect({
-      endpoints: [proxy.endpoint],
-      auth,
-      session: { ttl: 60_000 },
-    });
-    etcd.defer(() => coordinator.close());
-    const { store } = coordinator;
-    const { watch, seen, closed } = listen(store, 'watched');
-    await watch.ready;
-    const hold = await coordinator.mutex('m').acquire();
-    proxy.cut();
-    const limit = { timeout: 20_000 };
-    const put = { put: { key: 'written', value: '' } };
-    const calls = Promise.all([
-      store.read({ key: 'x' }, limit),
-      store.read({ key: 'y' }, limit),
-      store.commit({ success: [put] }, { ...limit, idempotent: true }),
-      hold.release(),
-      coordinator.mutex('n').acquire(),
-    ]);
-    // The calls fail to connect meanwhile. Simple tokens live in the member's memory.
-    await Promise.all([cluster.members[0]?.restart(), delay(500)]);
-    proxy.heal();
-    const [, , , released, next] = await calls;
-    expect(released).toBe(true);
-    expect(await next.release()).toBe(true);
-    expect(await store.keepAlive(coordinator.session.id)).toBe(60_000);
-    await store.commit({ success: [{ put: { key: 'watched', value: 'after' } }] });
-    await vi.waitFor(() => expect(seen).toEqual(['after']), patience);
-    expect(closed).toEqual([]);
-    expect(hold.lost).toBe(undefined);
-  });
-
-  it('leaves a member that is silent from the first login on', { timeout: 60_000 }, async () => {
-    const silent = await startProxy(endpoint);
-    silent.blackhole();
-    const endpoints = [silent.endpoint, endpoint];
-    const watching = open({ endpoints, auth });
-    const { watch, seen } = listen(watching, 'k');
-    await watch.ready;
-    await watching.commit({ success: [{ put: { key: 'k', value: 'v' } }] });
-    await vi.waitFor(() => expect(seen).toEqual(['v']), patience);
-
-    const lease = 0x5111n;
-    const renewing = open({ endpoints, auth });
-    await watching.grant(lease, 60_000);
-    await expect.poll(() => renewing.keepAlive(lease).catch(() => 0), patience).toBe(60_000);
-    await watching.revoke(lease);
-  });
-
-  it.each([
-    { attemptTimeout: 200, timeout: 1_500 },
-    { attemptTimeout: 1_000, timeout: 800 },
-  ])('lets many calls at once leave a silent member, with %o', async (limits) => {
-    const silent = await startProxy(endpoint);
-    silent.blackhole();
-    const store = open({ endpoints: [silent.endpoint, endpoint], auth, ...limits });
-    const reads = Array.from({ length: 8 }, (_, i) => store.read({ key: `k${i}` }));
-    const outcomes = await Promise.allSettled(reads);
-    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
-  });
-
-  it('refuses a watch of somebody who did not say who they are', async () => {
-    const store = open({ endpoints: [endpoint] });
-    const { watch, closed } = listen(store, 'x');
-    await expect(watch.ready).rejects.toThrow(RefusedError);
-    expect(closed.length).toBe(1);
-    expect(closed[0]).toBeInstanceOf(RefusedError);
-  });
-});
 
 it('sets thousands of watches again after a cut, however short its patience is', async () => {
   const proxy = await startProxy(etcd.endpoint);

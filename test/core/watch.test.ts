@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, start } from '../../src/embed/index.js';
+import { FaultProxy } from '../../src/embed/index.js';
 import {
   Etcd3Store,
   type KeyRange,
@@ -139,12 +139,8 @@ it('keeps its stream while nothing happens, on a watch of the future too', {
   timeout: 60_000,
 }, async () => {
   // An etcd of its own: on the shared one something always happens.
-  const cluster = await start({ engine: 'etcd', unsafeNoFsync: true });
-  etcd.defer(() => cluster.stop());
-  const [first, second] = [
-    await FaultProxy.start(cluster.endpoints[0] ?? ''),
-    await FaultProxy.start(cluster.endpoints[0] ?? ''),
-  ];
+  const endpoint = await etcd.startOwn();
+  const [first, second] = [await FaultProxy.start(endpoint), await FaultProxy.start(endpoint)];
   etcd.defer(() => Promise.all([first.close(), second.close()]));
   const store = new Etcd3Store({ endpoints: [first.endpoint, second.endpoint] });
   etcd.defer(() => store.close());

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { folderOf, prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, start } from '../../src/embed/index.js';
+import { FaultProxy } from '../../src/embed/index.js';
 import {
   type Coordinator,
   Etcd3Store,
@@ -246,9 +246,7 @@ describe('history compacted exactly at the revision that comes next', () => {
     watches: Watch[];
     connect: (through: string) => Promise<Coordinator>;
   }> => {
-    const cluster = await start({ engine: 'etcd', unsafeNoFsync: true });
-    etcd.defer(() => cluster.stop());
-    const [endpoint = ''] = cluster.endpoints;
+    const endpoint = await etcd.startOwn();
     const proxy = await FaultProxy.start(endpoint);
     etcd.defer(() => proxy.close());
     const admin = new Etcd3Store({ endpoints: [endpoint] });

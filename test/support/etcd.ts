@@ -1,15 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import { container as root } from 'tsyringe';
 import { afterEach, inject } from 'vitest';
+import { containerWith } from '../../src/container.js';
 import { prefixRange } from '../../src/core/keys.js';
+import { start } from '../../src/embed/index.js';
 import {
   type ConnectOptions,
   type Coordinator,
   connect,
   Etcd3Store,
-  STORE,
   type Store,
 } from '../../src/index.js';
+import { RawClient } from '../differential/raw-client.js';
 
 /** The etcd shared by the suites of a project, and what tests open on it: closed after each test. */
 export interface TestEtcd {
@@ -26,6 +27,8 @@ export interface TestEtcd {
   name(): string;
   /** How many keys begin with `prefix`. */
   count(prefix: string): Promise<number>;
+  /** Starts another etcd of the same kind, for one test: its client URL. */
+  startOwn(): Promise<string>;
   /** Calls `dispose` after the test. */
   defer(dispose: () => unknown): void;
 }
@@ -42,17 +45,22 @@ export function useEtcd(): TestEtcd {
     endpoint,
     admin,
     async connect(options = {}, decorate = (store) => store) {
-      const container = root.createChildContainer();
       const full = { endpoints: [endpoint], ...options };
       const store = new Etcd3Store(full);
       cleanUps.push(() => store.close());
-      container.registerInstance(STORE, decorate(store));
+      const container = containerWith({ store: decorate(store) });
       const coordinator = await connect({ ...full, container });
       cleanUps.push(() => coordinator.close(0));
       return coordinator;
     },
     name: () => `test-${randomUUID()}`,
     count: async (prefix) => (await admin.read(prefixRange(prefix))).count,
+    async startOwn() {
+      const engine = inject('engine');
+      const own = engine === 'etcd' ? await start({ engine, unsafeNoFsync: true }) : await start();
+      cleanUps.push(() => own.stop());
+      return own.endpoints[0] ?? '';
+    },
     defer: (dispose) => {
       cleanUps.push(dispose);
     },
@@ -62,8 +70,10 @@ export function useEtcd(): TestEtcd {
 /** Compacts etcd's history up to now. */
 export async function compact(endpoint: string, store: Store): Promise<void> {
   const { revision } = await store.read({ key: 'x' });
-  const url = `http://${endpoint.replace(/^http:\/\//, '')}/v3/kv/compaction`;
-  const body = JSON.stringify({ revision: String(revision), physical: true });
-  const response = await fetch(url, { method: 'POST', body });
-  if (!response.ok) throw new Error(`compaction failed: ${await response.text()}`);
+  const client = new RawClient(endpoint);
+  try {
+    await client.call('KV.Compact', { revision: Number(revision), physical: true });
+  } finally {
+    client.close();
+  }
 }

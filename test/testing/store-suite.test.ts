@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { describe, inject } from 'vitest';
+import { afterAll, beforeAll, describe, inject } from 'vitest';
+import { type InProcessEtcd, start } from '../../src/embed/index.js';
 import { Etcd3Store, Namespace } from '../../src/index.js';
 import { storeSuite } from '../../src/testing/store-suite.js';
 import { override } from '../support/override.js';
@@ -11,6 +12,15 @@ describe('a store on etcd', () => {
   runCases(storeSuite({ make: open }));
 });
 
+describe('a store without a connection', () => {
+  let server: InProcessEtcd;
+  beforeAll(async () => {
+    server = await start({ listenClientUrls: [] });
+  });
+  afterAll(() => server.stop());
+  runCases(storeSuite({ make: () => server.store() }));
+});
+
 describe('a namespace', () => {
   const cases = storeSuite({
     make: () => {
@@ -20,6 +30,5 @@ describe('a namespace', () => {
       return override(namespace, { close: () => store.close() });
     },
   });
-  // The empty key of a namespace is a key of etcd's: the prefix.
-  runCases(cases.filter(({ name }) => !/without a key/.test(name)));
+  runCases(cases);
 });

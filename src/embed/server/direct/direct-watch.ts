@@ -1,6 +1,8 @@
+import { RefusedError } from '../../../core/errors.js';
 import type { Watch, WatchListener } from '../../../core/store.js';
 import type { Backend } from '../backend.js';
 import { toKeyValue } from '../kv/key-value.js';
+import { isEmpty } from '../mvcc/interval.js';
 import { isDeletion, type Version } from '../mvcc/version.js';
 import type { Receiver, Watcher, WatchSpec } from '../watch/watcher.js';
 import { fromKeyValue } from './replies.js';
@@ -8,7 +10,7 @@ import { fromKeyValue } from './replies.js';
 /** A watch of a `DirectStore`. Its listener is called after the change that it hears of is through, never within. */
 export class DirectWatch implements Watch {
   readonly since: bigint;
-  readonly ready: Promise<void> = Promise.resolve();
+  readonly ready: Promise<void>;
   readonly #backend: Backend;
   readonly #spec: WatchSpec;
   readonly #listener: WatchListener;
@@ -27,6 +29,14 @@ export class DirectWatch implements Watch {
     this.#listener = listener;
     this.#onClose = onClose;
     this.since = BigInt(spec.from);
+    if (isEmpty(spec.interval)) {
+      const error = new RefusedError('WATCH_CANCELED', 'mvcc: watcher range is empty');
+      this.ready = Promise.reject(error);
+      this.ready.catch(() => {});
+      this.#later(() => this.fail(error));
+      return;
+    }
+    this.ready = Promise.resolve();
     this.#begin(spec.from);
   }
 
@@ -36,7 +46,7 @@ export class DirectWatch implements Watch {
     this.#onClose(this);
   }
 
-  /** The store is closed under it. */
+  /** Ends it for good; the listener is told why. */
   fail(error: Error): void {
     this.close();
     queueMicrotask(() => this.#listener.closed(error));

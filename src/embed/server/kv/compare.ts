@@ -24,7 +24,8 @@ function holdsFor(found: Version | undefined, compare: Compare): boolean {
     case 4:
       return relates(found?.lease ?? 0n, compare.lease, compare.result);
     default:
-      return true;
+      // etcd takes what it does not know for equal.
+      return relates(0, 0, compare.result);
   }
 }
 

@@ -1,10 +1,12 @@
 import { refusal } from '../errors.js';
 import { type Interval, intervalOf } from '../mvcc/interval.js';
 import type { MvccStore } from '../mvcc/store.js';
-import type { Version } from '../mvcc/version.js';
+import { NO_LEASE, type Version } from '../mvcc/version.js';
 import type { KeyValue } from '../wire/common.js';
 import type { RangeRequest } from '../wire/kv.js';
 import { toKeyValue } from './key-value.js';
+
+const BY_VALUE = 4;
 
 /** What a read finds. */
 export interface Found {
@@ -18,6 +20,12 @@ export interface Found {
 export function checkRevision(store: MvccStore, revision: number): void {
   if (revision > store.revision) throw refusal('futureRevision');
   if (revision > 0 && revision < store.compacted) throw refusal('compacted');
+}
+
+/** As `checkRevision`, for a read in a transaction: there, a revision below 0 is one like any other. */
+export function checkRevisionInTxn(store: MvccStore, revision: number): void {
+  checkRevision(store, revision);
+  if (revision < 0 && revision < store.compacted) throw refusal('compacted');
 }
 
 /**
@@ -38,8 +46,14 @@ export function readRange(store: MvccStore, request: RangeRequest, now: number):
   const cut = needsAll(request) || limit <= 0 ? fetched.all : fetched.all.slice(0, limit + 1);
   const sorted = sort(cut.filter(passes(request)), request);
   const more = limit > 0 && sorted.length > limit;
-  const shown = more ? sorted.slice(0, limit) : sorted;
-  return { kvs: shown.map((version) => toKeyValue(version, keysOnly)), more, count: fetched.count };
+  const shown = (more ? sorted.slice(0, limit) : sorted).map(toKeyValue);
+  const kvs = keysOnly ? shown.map((kv) => withoutValue(kv, request)) : shown;
+  return { kvs, more, count: fetched.count };
+}
+
+/** etcd answers from its index, which has no leases, unless it needs the values for their order. */
+function withoutValue(kv: KeyValue, { sortTarget }: RangeRequest): KeyValue {
+  return { ...kv, value: '', lease: sortTarget === BY_VALUE ? kv.lease : NO_LEASE };
 }
 
 function readPresent(

@@ -18,7 +18,7 @@ import type {
 } from '../wire/kv.js';
 import { holds } from './compare.js';
 import { toKeyValue } from './key-value.js';
-import { checkRevision, readRange } from './range.js';
+import { checkRevisionInTxn, readRange } from './range.js';
 
 /** Whether a lease exists. */
 export type LeaseExists = (id: bigint) => boolean;
@@ -49,7 +49,7 @@ export function planTxn(store: MvccStore, txn: TxnRequest): Plan {
 export function checkPlan(store: MvccStore, plan: Plan, leaseExists: LeaseExists): void {
   for (const { operation, plan: nested } of plan.steps) {
     const { range, put } = operation;
-    if (range) checkRevision(store, range.revision);
+    if (range) checkRevisionInTxn(store, range.revision);
     if (put) checkTarget(store, put, leaseExists);
     if (nested) checkPlan(store, nested, leaseExists);
   }

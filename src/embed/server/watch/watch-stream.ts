@@ -117,7 +117,7 @@ export class WatchStream {
         }
       },
       compacted: (compactRevision) => {
-        this.#watches.delete(watchId);
+        // As with etcd, its ID stays taken until the client cancels it, and there is no more progress to tell.
         this.#write({ header: {}, watchId, canceled: true, compactRevision });
       },
     };
