@@ -19,6 +19,20 @@ export interface EtcdTlsFiles {
   readonly clientCertAuth?: boolean;
 }
 
+/** How a server finds out that a client is gone without a word. */
+export interface EtcdPings {
+  /**
+   * Milliseconds of silence after which the server pings a client; 0 disables.
+   * @defaultValue 7200000
+   */
+  readonly interval?: number;
+  /**
+   * Milliseconds the server waits for the answer before it closes the connection; 0 disables.
+   * @defaultValue 20000
+   */
+  readonly timeout?: number;
+}
+
 /** How much history etcd keeps by itself: a time span, or a number of revisions. */
 export interface EtcdAutoCompaction {
   /** What `retention` counts. */

@@ -1,22 +1,12 @@
-import type { EtcdAutoCompaction, EtcdTlsFiles } from '../shared-options.js';
+import type { EtcdAutoCompaction, EtcdPings, EtcdTlsFiles } from '../shared-options.js';
 
 /** The pings of etcd's gRPC server. */
-export interface EtcdKeepAlive {
+export interface EtcdKeepAlive extends EtcdPings {
   /**
    * Milliseconds a client must leave between two pings, or its connection is closed.
    * @defaultValue 5000
    */
   readonly minTime?: number;
-  /**
-   * Milliseconds of silence after which the server pings a client; 0 disables.
-   * @defaultValue 7200000
-   */
-  readonly interval?: number;
-  /**
-   * Milliseconds the server waits for the answer before it closes the connection; 0 disables.
-   * @defaultValue 20000
-   */
-  readonly timeout?: number;
 }
 
 /** How etcd is started. Whatever is left out has etcd's own default. Durations are milliseconds. */

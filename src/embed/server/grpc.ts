@@ -8,6 +8,7 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
+import type { EtcdPings } from '../shared-options.js';
 import type { Backend } from './backend.js';
 import { EtcdError, refusal } from './errors.js';
 import type { Faults, RpcName } from './faults.js';
@@ -26,6 +27,9 @@ const ENVELOPE = 17;
 /** Larger messages are not even read; smaller ones that are too large get etcd's own words. */
 const LARGEST_READ = 64 * 1024 * 1024;
 
+/** What gRPC takes for no time at all. */
+const NEVER = 2 ** 31 - 1;
+
 /** A stream of ours: requests come as bytes, so that what is wrong with them is said in etcd's words. */
 type Stream<T extends object> = ServerDuplexStream<Buffer, Init<T>>;
 
@@ -42,14 +46,17 @@ export interface Served {
   readonly backend: Backend;
   readonly rpcs: ReadonlyMap<RpcName, UnaryRpc>;
   readonly faults: Faults;
+  readonly keepAlive: EtcdPings;
 }
 
 /** etcd's gRPC services over a backend. It is given connections; it does not listen itself. */
 export function grpcServer(served: Served): Server {
-  const { backend, rpcs } = served;
+  const { backend, rpcs, keepAlive } = served;
   const server = new Server({
     'grpc.max_receive_message_length': LARGEST_READ,
     'grpc.max_send_message_length': -1,
+    'grpc.keepalive_time_ms': keepAlive.interval || NEVER,
+    'grpc.keepalive_timeout_ms': keepAlive.timeout || NEVER,
   });
   for (const [name, rpc] of rpcs) {
     addMethod(server, name, 'unary', (reply) => rpc.encode(reply), unary(served, name, rpc));

@@ -12,6 +12,20 @@ import { credentials, Listener } from './listener.js';
 import { type InProcessOptions, resolveOptions } from './options.js';
 import { unaryRpcs, VERSION } from './rpcs.js';
 
+/** What is in an in-process etcd. */
+export interface InProcessStats {
+  /** The revision of its last change. */
+  readonly revision: bigint;
+  /** Keys that exist. */
+  readonly keys: number;
+  /** Leases that live. */
+  readonly leases: number;
+  /** Watches that are set, by all clients. */
+  readonly watches: number;
+  /** Connections that are open. */
+  readonly connections: number;
+}
+
 /**
  * An etcd inside this process, with one member and all data in memory. It does not keep the process alive, and what
  * is in it ends with `stop()`.
@@ -54,7 +68,7 @@ export class InProcessEtcd implements AsyncDisposable {
     const faults = new Faults(options.clock);
     const clientUrls: string[] = [];
     const rpcs = unaryRpcs(backend, { name: options.name, clientUrls });
-    const server = grpcServer({ backend, rpcs, faults });
+    const server = grpcServer({ backend, rpcs, faults, keepAlive: options.keepAlive });
     const listeners: Listener[] = [];
     try {
       const injector = server.createConnectionInjector(await credentials(options.tls));
@@ -77,9 +91,16 @@ export class InProcessEtcd implements AsyncDisposable {
     return this.#backend.clock;
   }
 
-  /** The revision of its last change. */
-  get revision(): bigint {
-    return BigInt(this.#backend.store.revision);
+  /** What is in it now; so a test can see that nothing was left behind. */
+  get stats(): InProcessStats {
+    const { store, leases, watches } = this.#backend;
+    return {
+      revision: BigInt(store.revision),
+      keys: store.size,
+      leases: leases.size,
+      watches: watches.size,
+      connections: this.#listeners.reduce((sum, { connections }) => sum + connections, 0),
+    };
   }
 
   /**

@@ -41,6 +41,11 @@ export class Listener {
     return listener;
   }
 
+  /** How many are open. */
+  get connections(): number {
+    return this.#sockets.size;
+  }
+
   /** Takes no more connections and ends those that there are. */
   async close(): Promise<void> {
     const closed = once(this.#server, 'close');

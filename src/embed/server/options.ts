@@ -1,7 +1,7 @@
 import { type Clock, systemClock } from '../../core/clock.js';
 import { ArgumentError } from '../../core/errors.js';
 import { milliseconds } from '../../core/validate.js';
-import type { EtcdAutoCompaction, EtcdTlsFiles } from '../shared-options.js';
+import type { EtcdAutoCompaction, EtcdPings, EtcdTlsFiles } from '../shared-options.js';
 import { checkAutoCompaction, checkName, checkTls, integer } from '../validate.js';
 
 /** How an etcd inside this process is started. Names and meanings are those of the real one, where it has them. */
@@ -42,7 +42,8 @@ export interface InProcessOptions {
    */
   readonly maxRequestBytes?: number;
   /**
-   * Drops old revisions in the background. All data is in memory, so a server that runs for long needs it.
+   * Drops old revisions in the background; what is kept is at most a tenth more than asked for, or 100 revisions. All
+   * data is in memory, so a server that runs for long needs it.
    * @defaultValue none: history is kept until it is compacted by request
    */
   readonly autoCompaction?: EtcdAutoCompaction;
@@ -51,7 +52,12 @@ export interface InProcessOptions {
    * @defaultValue 600000
    */
   readonly watchProgressInterval?: number;
+  /** Pings to idle clients, so that one that is gone without a word leaves nothing behind. */
+  readonly keepAlive?: EtcdPings;
 }
+
+/** Pings where nothing else is asked for, as etcd has them. */
+const PINGS = { interval: 7_200_000, timeout: 20_000 };
 
 /** All of them, with defaults filled in. */
 export type ResolvedOptions = Required<
@@ -79,6 +85,7 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
     maxTxnOps: 128,
     maxRequestBytes: 1.5 * 1024 * 1024,
     watchProgressInterval: 600_000,
+    keepAlive: PINGS,
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   } as ResolvedOptions;
   checkName(resolved.name);
@@ -95,8 +102,10 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
   milliseconds('watchProgressInterval', resolved.watchProgressInterval, 1);
   integer('maxTxnOps', resolved.maxTxnOps, 1);
   integer('maxRequestBytes', resolved.maxRequestBytes, 1);
+  milliseconds('keepAlive.interval', options.keepAlive?.interval ?? 0);
+  milliseconds('keepAlive.timeout', options.keepAlive?.timeout ?? 0);
   checkAutoCompaction(options.autoCompaction);
-  return resolved;
+  return { ...resolved, keepAlive: { ...PINGS, ...options.keepAlive } };
 }
 
 function checkUrls(urls: readonly string[], scheme: string): void {

@@ -45,6 +45,10 @@ export class Leases {
     this.#minTtl = Math.ceil(minTtl / SECOND);
   }
 
+  get size(): number {
+    return this.#leases.size;
+  }
+
   has(id: bigint): boolean {
     return this.#leases.has(id);
   }

@@ -26,6 +26,8 @@ export interface WatchStreamParts {
 
 interface OwnWatch {
   readonly watcher: Watcher;
+  /** The revision that was asked for; 0 for now. */
+  readonly start: number;
   readonly notify: boolean;
   readonly activity: Activity;
 }
@@ -74,13 +76,14 @@ export class WatchStream {
     const { startRevision, filters } = request;
     const interval = intervalOf(request.key || '\0', request.rangeEnd);
     const auto = request.watchId === 0n;
-    const cancelReason = isEmpty(interval)
-      ? 'mvcc: watcher range is empty'
-      : startRevision < 0
+    const cancelReason =
+      startRevision < 0
         ? refusal('compacted').details
-        : !auto && this.#watches.has(request.watchId)
-          ? 'mvcc: duplicate watch ID provided on the WatchStream'
-          : undefined;
+        : isEmpty(interval)
+          ? 'mvcc: watcher range is empty'
+          : !auto && this.#watches.has(request.watchId)
+            ? 'mvcc: duplicate watch ID provided on the WatchStream'
+            : undefined;
     if (cancelReason !== undefined) {
       this.#write({ header, watchId: NO_WATCH, created: true, canceled: true, cancelReason });
       return;
@@ -95,7 +98,8 @@ export class WatchStream {
     };
     const activity = { quiet: true };
     const watcher = watches.add(spec, this.#receiver(watchId, activity, request));
-    this.#watches.set(watchId, { watcher, notify: request.progressNotify, activity });
+    const { progressNotify: notify } = request;
+    this.#watches.set(watchId, { watcher, start: startRevision, notify, activity });
     watches.resume(watcher);
     if (request.progressNotify) this.#stopTimer ??= this.#nextNotification();
   }
@@ -118,7 +122,7 @@ export class WatchStream {
       },
       compacted: (compactRevision) => {
         // As with etcd, its ID stays taken until the client cancels it, and there is no more progress to tell.
-        this.#write({ header: {}, watchId, canceled: true, compactRevision });
+        this.#write({ header: { revision: 0 }, watchId, canceled: true, compactRevision });
       },
     };
   }
@@ -135,8 +139,8 @@ export class WatchStream {
   /** Says how far all watches are, if they all are as far as the store. */
   #progress(): void {
     const { revision } = this.#parts.store;
-    const watchers = [...this.#watches.values()].map(({ watcher }) => watcher);
-    if (watchers.length > 0 && watchers.every(({ live, from }) => live && from <= revision)) {
+    const watches = [...this.#watches.values()];
+    if (watches.length > 0 && watches.every((own) => isUpToDate(own, revision))) {
       this.#write({ header: { revision }, watchId: NO_WATCH });
     }
   }
@@ -152,8 +156,7 @@ export class WatchStream {
   #notify(): void {
     const { revision } = this.#parts.store;
     for (const [watchId, own] of this.#watches) {
-      const { live, from } = own.watcher;
-      if (own.notify && own.activity.quiet && live && from <= revision) {
+      if (own.notify && own.activity.quiet && isUpToDate(own, revision)) {
         this.#write({ header: { revision }, watchId });
       }
       own.activity.quiet = true;
@@ -169,6 +172,11 @@ export class WatchStream {
   #write(response: Init<WatchResponse>): void {
     if (!this.#send(response)) this.#ready = false;
   }
+}
+
+/** Whether it has begun and was told of everything. */
+function isUpToDate({ watcher, start }: OwnWatch, revision: number): boolean {
+  return watcher.live && start <= revision;
 }
 
 function toEvent(change: Version, store: MvccStore | undefined): Init<Event> {
