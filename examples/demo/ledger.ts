@@ -51,7 +51,7 @@ export class Ledger {
     for (const section of this.#latest()) {
       if (section.token > token && (!next || section.token < next.token)) next = section;
       // Reports of different workers overtake one another, but not by much.
-      else if (next && section.token < token - 1_000n) break;
+      else if (section.token < token - 1_000n) break;
     }
     return next;
   }

@@ -20,7 +20,7 @@ export function withConnectionOptions(command: Command): Command {
   return command
     .option(
       '--endpoints <list>',
-      'members as host:port or URLs, with commas between; default: $ETCDCTL_ENDPOINTS, else 127.0.0.1:2379',
+      'members as host:port, URLs or unix:/path, with commas between; default: $ETCDCTL_ENDPOINTS, else 127.0.0.1:2379',
     )
     .option('--cacert <file>', "who signed the members' certificates (PEM); $ETCDCTL_CACERT")
     .option('--cert <file>', 'our own certificate (PEM); $ETCDCTL_CERT')
@@ -64,7 +64,8 @@ function tlsOptions(flags: ConnectionFlags): TlsOptions | undefined {
   return { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
 }
 
-function pem(option: string, file: string | undefined): Buffer | undefined {
+/** Reads a file that an option names, if it does. @throws ArgumentError naming the option if it cannot be read. */
+export function pem(option: string, file: string | undefined): Buffer | undefined {
   if (file === undefined) return undefined;
   try {
     return readFileSync(file);

@@ -8,6 +8,8 @@ import { InterruptedError } from './interrupts.js';
 import { lock } from './lock-command.js';
 import { type LockFlags, layoutOption, withLockOptions } from './lock-options.js';
 import { lineOf, say } from './output.js';
+import { serve } from './serve-command.js';
+import { type ServeFlags, withServeOptions } from './serve-options.js';
 import { statusOfError } from './status-of-error.js';
 
 const LOCK_HELP = `
@@ -33,6 +35,7 @@ const MAIN_HELP = `
 Examples:
   etcd-recipes lock backup -- ./backup.sh
   etcd-recipes inspect backup
+  etcd-recipes serve                       # an etcd for development, in memory
   etcd-recipes lock --help`;
 
 /** Runs a command line, without the name of the program; resolves to the exit status. Says every error. */
@@ -55,18 +58,26 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-function makeProgram(
-  command: readonly string[] | undefined,
-  done: (status: number) => void,
-): Command {
+type Done = (status: number) => void;
+
+function makeProgram(command: readonly string[] | undefined, done: Done): Command {
   const program = new Command('etcd-recipes')
-    .description('Coordination on etcd: hold a lock while a command runs, and see who holds it.')
+    .description(
+      'Coordination on etcd: hold a lock while a command runs, see who holds it, and an etcd to develop with.',
+    )
     .version(version())
     .exitOverride()
     .configureOutput({
       outputError: (text, write) => write(text.replace(/^error: /, 'etcd-recipes: ')),
     })
     .addHelpText('after', MAIN_HELP);
+  addLock(program, command, done);
+  addInspect(program, command, done);
+  addServe(program, command, done);
+  return program;
+}
+
+function addLock(program: Command, command: readonly string[] | undefined, done: Done): void {
   withLockOptions(program.command('lock'))
     .description('Hold a lock while a command runs; without a command, until interrupted.')
     .usage('NAME [options] [-- command args...]')
@@ -77,6 +88,9 @@ function makeProgram(
       done(await lock(name, flags, command));
     })
     .addHelpText('after', LOCK_HELP);
+}
+
+function addInspect(program: Command, command: readonly string[] | undefined, done: Done): void {
   withConnectionOptions(program.command('inspect'))
     .description('Show who holds a lock and who waits for it.')
     .usage('NAME [options]')
@@ -88,7 +102,15 @@ function makeProgram(
       done(await inspect(name, flags));
     })
     .addHelpText('after', INSPECT_HELP);
-  return program;
+}
+
+function addServe(program: Command, command: readonly string[] | undefined, done: Done): void {
+  withServeOptions(program.command('serve'))
+    .description('Run an etcd for development in this process, with all data in memory.')
+    .action(async (flags: ServeFlags) => {
+      if (command) throw new ArgumentError('serve', 'used without a command', command);
+      done(await serve(flags));
+    });
 }
 
 function version(): string {

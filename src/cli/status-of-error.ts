@@ -8,6 +8,7 @@ import {
 import { EXIT, statusOfSignal } from './exit-codes.js';
 import { InterruptedError } from './interrupts.js';
 import { CommandStartError } from './running-command.js';
+import { ListenError } from './serve-command.js';
 
 /** The status for an error that kept us from running the command. */
 export function statusOfError(error: unknown): number {
@@ -17,5 +18,6 @@ export function statusOfError(error: unknown): number {
   if (error instanceof ArgumentError) return EXIT.usage;
   if (error instanceof WaitTimeoutError) return EXIT.notAcquired;
   if (error instanceof RefusedError) return EXIT.refused;
+  if (error instanceof ListenError) return EXIT.unavailable;
   return error instanceof CoordinationError ? EXIT.unavailable : EXIT.internal;
 }

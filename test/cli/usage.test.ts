@@ -127,7 +127,7 @@ describe('the connection', () => {
   it.each([
     [
       { endpoints: 'a:1,' },
-      "endpoints must be host:port, http://host:port or https://host:port, got ''",
+      "endpoints must be host:port, http://host:port, https://host:port or unix:/path, got ''",
     ],
     [{ cacert: '/no/such' }, "--cacert must be a readable file (ENOENT), got '/no/such'"],
     [

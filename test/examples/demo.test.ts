@@ -37,14 +37,21 @@ const processes = async (): Promise<Process[]> => {
 };
 
 describe('the demo', () => {
-  it('loses no guarded update while holders are killed and stopped, on an etcd it starts', async () => {
-    const said = await node(MAIN, '--seconds', '4');
-    expect(said).toMatch(/^lost updates +0 +[1-9]/m);
-    expect(said).toMatch(/SIGKILL w\d while it holds the lock/);
-    expect(said).toMatch(/its late guarded write is refused/);
-    expect(said).toMatch(/its late plain write is acknowledged/);
-    expect(said.match(/^✔/gm)).toHaveLength(7);
-  });
+  it.each([
+    ['in its own process', [], 'the in-process etcd at http://127.0.0.1:'],
+    ['it starts', ['--engine', 'etcd'], 'etcd 3.'],
+  ])(
+    'loses no guarded update while holders are killed and stopped, on an etcd %s',
+    async (_, options, etcdName) => {
+      const said = await node(MAIN, '--seconds', '4', ...options);
+      expect(said).toContain(`1 lock, ${etcdName}`);
+      expect(said).toMatch(/^lost updates +0 +[1-9]/m);
+      expect(said).toMatch(/SIGKILL w\d while it holds the lock/);
+      expect(said).toMatch(/its late guarded write is refused/);
+      expect(said).toMatch(/its late plain write is acknowledged/);
+      expect(said.match(/^✔/gm)).toHaveLength(7);
+    },
+  );
 
   it('does the same on a cluster that is given, and leaves no key there', async () => {
     const said = await node(MAIN, '--seconds', '4', '--endpoints', etcd.endpoint);
@@ -53,18 +60,23 @@ describe('the demo', () => {
     expect(await etcd.count('demo-')).toBe(0);
   });
 
-  it.for(['SIGTERM', 'SIGKILL'] as const)(
-    'leaves no process behind when it gets a %s while a worker is stopped',
-    async (signal) => {
-      const args = ['--import', 'tsx', MAIN, '--seconds', '1'];
+  it.for([
+    // Four workers, and who wakes the one that is stopped; a real etcd, and who cleans up after it.
+    ['SIGTERM', 'in-process', 5],
+    ['SIGKILL', 'in-process', 5],
+    ['SIGTERM', 'etcd', 7],
+    ['SIGKILL', 'etcd', 7],
+  ] as const)(
+    'leaves no process behind when it gets a %s while a worker is stopped, on the engine %s',
+    async ([signal, engine, count]) => {
+      const args = ['--import', 'tsx', MAIN, '--seconds', '1', '--engine', engine];
       const demo = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
       const ended = once(demo, 'exit');
       for await (const line of createInterface(demo.stdout)) {
         if (line.includes('SIGSTOP')) break;
       }
       const started = (await processes()).filter(({ parent }) => parent === demo.pid);
-      // Four workers, etcd, who cleans up after it, and who wakes the worker that is stopped.
-      expect(started.length).toBeGreaterThanOrEqual(7);
+      expect(started.length).toBeGreaterThanOrEqual(count);
       demo.kill(signal);
       await ended;
       const left = async (): Promise<Process[]> =>
@@ -72,6 +84,11 @@ describe('the demo', () => {
       await vi.waitFor(async () => expect(await left()).toEqual([]), 10_000);
     },
   );
+
+  it('is not told to start an etcd and to use another', async () => {
+    const both = node(MAIN, '--engine', 'etcd', '--endpoints', etcd.endpoint);
+    await expect(both).rejects.toThrow("cannot be used with option '--engine <engine>'");
+  });
 });
 
 describe('the examples', () => {

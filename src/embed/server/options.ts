@@ -108,13 +108,20 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
   return { ...resolved, keepAlive: { ...PINGS, ...options.keepAlive } };
 }
 
+/** What fits into the address of a socket on every system; Node would cut off the rest without a word. */
+const LONGEST_PATH = 103;
+
 function checkUrls(urls: readonly string[], scheme: string): void {
   const expected = `a list of ${scheme}://<IP address or localhost>:<port> or unix:/<path>`;
   if (!Array.isArray(urls)) throw new ArgumentError('listenClientUrls', expected, urls);
   const web = new RegExp(`^${scheme}://(localhost|[\\d.]+|\\[[\\da-f:.]+\\]):\\d+/?$`);
   for (const url of urls) {
-    if (typeof url !== 'string' || !(web.test(url) || /^unix:(\/\/)?\/./.test(url))) {
+    const path = /^unix:(?:\/\/)?(\/.+)$/.exec(String(url))?.[1];
+    if (path === undefined && !web.test(String(url))) {
       throw new ArgumentError('listenClientUrls', expected, url);
+    }
+    if (Buffer.byteLength(path ?? '') > LONGEST_PATH) {
+      throw new ArgumentError('listenClientUrls', `a path of at most ${LONGEST_PATH} bytes`, path);
     }
   }
 }

@@ -16,8 +16,8 @@ function script(text: string): string {
   return path;
 }
 
-const failure = async (start: Promise<unknown>): Promise<EtcdStartError> => {
-  const error = await start.then(
+const failure = async (starting: Promise<unknown>): Promise<EtcdStartError> => {
+  const error = await starting.then(
     () => undefined,
     (reason: unknown) => reason,
   );

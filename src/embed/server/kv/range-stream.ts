@@ -7,14 +7,16 @@ import type { RangeRequest, RangeResponse } from '../wire/kv.js';
 /** @throws EtcdError if it asks for what etcd does not do in pieces. */
 export function checkRangeStream(request: RangeRequest): void {
   const { sortOrder, sortTarget, minModRevision, maxModRevision } = request;
-  const unable = (what: string): EtcdError =>
-    new EtcdError(status.UNIMPLEMENTED, `RangeStream does not support ${what}`);
   const byKey = sortOrder === 0 || (sortTarget === 0 && sortOrder === 1);
   if (!byKey) throw unable('custom sort orders');
   const filters = [minModRevision, maxModRevision, request.minCreateRevision];
   if ([...filters, request.maxCreateRevision].some((bound) => bound !== 0)) {
     throw unable('revision filters');
   }
+}
+
+function unable(what: string): EtcdError {
+  return new EtcdError(status.UNIMPLEMENTED, `RangeStream does not support ${what}`);
 }
 
 /** The result of a read in pieces of about `size` bytes; all but the last have keys only, and no header. */

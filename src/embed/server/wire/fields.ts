@@ -16,7 +16,7 @@ const LENGTH_DELIMITED = 2;
 
 /** Keys and values. */
 export const bytes = (id: number): Field<Bytes> =>
-  scalar(id, LENGTH_DELIMITED, '', readBytes, (writer, value) =>
+  scalar(id, LENGTH_DELIMITED, '', readAs('latin1'), (writer, value) =>
     writer.bytes(Buffer.from(value, 'latin1')),
   );
 
@@ -26,7 +26,8 @@ export const text = (id: number): Field<string> =>
     id,
     LENGTH_DELIMITED,
     '',
-    (reader) => reader.string(),
+    // The reader's own would take what there is of a text that is cut off.
+    readAs('utf8'),
     (writer, value) => writer.string(value),
   );
 
@@ -160,12 +161,14 @@ function expectType(id: number, expected: number, received: number): void {
   if (received !== expected) throw new TypeError(`wrong wire type ${received} for field ${id}`);
 }
 
-function readBytes(reader: Reader): Bytes {
-  const length = reader.uint32();
-  const start = reader.pos;
-  // Not skip(0): that means one varint.
-  if (length > 0) reader.skip(length);
-  return (reader.buf as Buffer).toString('latin1', start, start + length);
+function readAs(encoding: 'latin1' | 'utf8'): (reader: Reader) => string {
+  return (reader) => {
+    const length = reader.uint32();
+    const start = reader.pos;
+    // Not skip(0): that means one varint.
+    if (length > 0) reader.skip(length);
+    return (reader.buf as Buffer).toString(encoding, start, start + length);
+  };
 }
 
 function readMessage<T extends object>(reader: Reader, codec: Codec<T>, wireType: number): T {
