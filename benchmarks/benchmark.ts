@@ -4,8 +4,10 @@ import { ratios, type Summary, summarize } from './statistics.js';
 
 /** What a benchmark is given. */
 export interface Bench {
-  /** Of an etcd that serves this benchmark alone. */
+  /** Of a real etcd that serves this benchmark alone; empty if it is to run without one. */
   readonly endpoint: string;
+  /** The program of that etcd. */
+  readonly binary: string;
   readonly programs: Programs;
   readonly options: BenchOptions;
 }
@@ -18,7 +20,7 @@ export interface Aside {
 }
 
 /** What figures count. */
-export type Unit = 'per second' | 'µs' | 'times' | 'per pair';
+export type Unit = 'per second' | 'ms' | 'µs' | 'bytes' | 'MB' | 'times' | 'number';
 
 /** What a benchmark found. */
 export interface Outcome {
@@ -42,7 +44,18 @@ export interface Benchmark {
   readonly what: string;
   /** As text; `undefined` for what is shown for comparison only. */
   readonly target: string | undefined;
+  /** That no real etcd is needed, which would only be in the way. */
+  readonly alone?: boolean;
   run(bench: Bench): Promise<Outcome>;
+}
+
+/** What is shown in one table. */
+export interface Suite {
+  /** Of its place on the page about performance. */
+  readonly name: string;
+  readonly benchmarks: readonly Benchmark[];
+  /** Where results are kept: in a file for each row, or in one for all, called like the suite. */
+  readonly files: 'each' | 'one';
 }
 
 /** What both sides gave, round by round; no control where it cannot be run. */

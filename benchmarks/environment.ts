@@ -53,8 +53,8 @@ export async function withEtcd<T>(
   return await work(etcd.endpoints[0] ?? '');
 }
 
-/** A temporary directory, unlike one of ours, is removed even when we are killed: in memory it would stay there. */
-async function startInMemory(binary: string): Promise<EtcdCluster> {
+/** Starts one with etcd's own timing. A temporary directory, unlike one of ours, is removed even when we are killed: in memory it would stay there. */
+export async function startInMemory(binary: string): Promise<EtcdCluster> {
   const { TMPDIR } = process.env;
   if (inMemory) process.env['TMPDIR'] = memory;
   try {

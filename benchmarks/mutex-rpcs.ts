@@ -26,13 +26,13 @@ async function measure({ endpoint, programs, options }: Bench): Promise<Outcome>
   const leases = perPair((report) => report.leaseMessages);
   return {
     ours: summarize(requests),
-    unit: 'per pair',
+    unit: 'number',
     control: { name: 'etcd’s metrics', figure: undefined },
     ratio: undefined,
     reached: [...requests, ...entries].every((count) => count === expected),
     asides: [
-      { what: 'raft entries', figure: summarize(entries), unit: 'per pair' },
-      { what: 'messages that keep the lease alive', figure: summarize(leases), unit: 'per pair' },
+      { what: 'raft entries', figure: summarize(entries), unit: 'number' },
+      { what: 'messages that keep the lease alive', figure: summarize(leases), unit: 'number' },
     ],
     rounds: found,
   };

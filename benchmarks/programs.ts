@@ -1,6 +1,8 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -11,8 +13,10 @@ const patience = 15 * 60_000;
 
 /** The programs that measure, each run a process of its own. */
 export interface Programs {
-  /** Runs a task of `workers/worker.ts`. */
-  ours<T>(task: string, parameters: object): Promise<T>;
+  /** Runs a task of `workers/worker.ts`, with flags for Node if need be. */
+  ours<T>(task: string, parameters: object, flags?: readonly string[]): Promise<T>;
+  /** Hosts so many in-process servers in one process while `work` is done with their endpoints. */
+  serving<T>(servers: number, work: (endpoints: readonly string[]) => Promise<T>): Promise<T>;
   /** Runs a task of `peers/go`; `undefined` where Go is not installed. */
   readonly go: (<T>(task: string, flags: GoFlags) => Promise<T>) | undefined;
   /** As `go version` has it. */
@@ -27,8 +31,9 @@ export async function buildPrograms(dir: string): Promise<Programs> {
   const [worker, goVersion] = await Promise.all([compileWorker(dir), findGo()]);
   const peer = goVersion && (await buildPeer(dir));
   return {
-    ours: (task, parameters) =>
-      report(process.execPath, [worker, task, JSON.stringify(parameters)]),
+    ours: (task, parameters, flags = []) =>
+      report(process.execPath, [...flags, worker, task, JSON.stringify(parameters)]),
+    serving: (servers, work) => serving(worker, servers, work),
     go: peer ? (task, flags) => report(peer, goArguments(task, flags)) : undefined,
     goVersion,
   };
@@ -80,6 +85,30 @@ function goArguments(task: string, flags: GoFlags): string[] {
 async function report<T>(program: string, args: readonly string[]): Promise<T> {
   const { stdout } = await run(program, args, { timeout: patience });
   return JSON.parse(stdout) as T;
+}
+
+/** The other process ends with its standard input, and so at the latest with us. */
+async function serving<T>(
+  worker: string,
+  servers: number,
+  work: (endpoints: readonly string[]) => Promise<T>,
+): Promise<T> {
+  const host = spawn(process.execPath, [worker, 'embedServe', JSON.stringify({ servers })], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const exited = once(host, 'exit');
+  const died = exited.then(([code]) => {
+    throw new Error(`the process that hosts servers ended with ${code}`);
+  });
+  try {
+    const announced = once(createInterface(host.stdout), 'line');
+    const [line] = await Promise.race([announced, died]);
+    return await Promise.race([work(JSON.parse(line) as string[]), died]);
+  } finally {
+    died.catch(() => {});
+    host.stdin.end();
+    await exited;
+  }
 }
 
 /** The compiler reports on stdout, which an error of `execFile` does not show. */

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import Table from 'cli-table3';
-import type { Benchmark, Outcome, Unit } from './benchmark.js';
+import type { Benchmark, Outcome, Suite, Unit } from './benchmark.js';
 import type { Environment } from './environment.js';
 import type { BenchOptions } from './options.js';
 import type { Summary } from './statistics.js';
@@ -18,8 +18,6 @@ export interface Entry {
 const results = new URL('results/', import.meta.url);
 const page = new URL('../docs/performance.md', import.meta.url);
 const biome = new URL('../node_modules/.bin/biome', import.meta.url);
-const begin = '<!-- figures: begin -->';
-const end = '<!-- figures: end -->';
 const head = ['', 'ours', 'against', 'ratio', 'target', 'reached'];
 
 /** The table for a terminal. */
@@ -48,20 +46,32 @@ export function markdownOf(entries: readonly Entry[], options: BenchOptions): st
 }
 
 /** Keeps what one benchmark found. */
-export async function save({ benchmark, outcome, environment }: Entry): Promise<void> {
+export async function save(
+  { benchmark, outcome, environment }: Entry,
+  { name: suite, files }: Suite,
+): Promise<void> {
   const { name, what, target } = benchmark;
-  const content = JSON.stringify({ name, what, target, ...outcome, environment }, undefined, 2);
+  const result = { name, what, target, ...outcome, environment };
+  const file = new URL(`${files === 'one' ? suite : name}.json`, results);
   await mkdir(results, { recursive: true });
-  await writeFile(new URL(`${name}.json`, results), `${content}\n`);
+  const content = files === 'one' ? { ...(await readResults(file)), [name]: result } : result;
+  await writeFile(file, `${JSON.stringify(content, undefined, 2)}\n`);
+}
+
+/** Rows that are not measured this time keep what they had. */
+async function readResults(file: URL): Promise<Readonly<Record<string, unknown>>> {
+  const old = await readFile(file, 'utf8').catch(() => '{}');
+  return JSON.parse(old) as Record<string, unknown>;
 }
 
 /** Puts the figures into the page about performance. */
-export async function publish(markdown: string): Promise<void> {
+export async function publish(markdown: string, { name }: Suite): Promise<void> {
+  const [begin, end] = [`<!-- ${name}: begin -->`, `<!-- ${name}: end -->`];
   const old = await readFile(page, 'utf8');
   const [before, rest] = old.split(begin);
   const after = rest?.split(end)[1];
   if (before === undefined || after === undefined)
-    throw new Error(`no place for figures in ${page.href}`);
+    throw new Error(`no place for the figures of ${name} in ${page.href}`);
   await writeFile(page, `${before}${begin}\n\n${markdown}\n\n${end}${after}`);
   // Columns are to be aligned as in all our pages.
   await promisify(execFile)(fileURLToPath(biome), ['format', '--write', fileURLToPath(page)]);
@@ -96,11 +106,20 @@ function markdownTable(titles: readonly string[], rows: readonly (readonly strin
   return [line(titles), line(titles.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
+const suffixes: Readonly<Record<Unit, string>> = {
+  'per second': '/s',
+  ms: ' ms',
+  µs: ' µs',
+  bytes: ' bytes',
+  MB: ' MB',
+  times: ' ×',
+  number: '',
+};
+
 function text({ median, min, max }: Summary, unit: Unit): string {
-  const digits = unit === 'times' || unit === 'per pair' ? 2 : 0;
+  const digits = unit === 'times' || unit === 'number' || median < 10 ? 2 : 0;
   const number = (value: number): string =>
     value.toLocaleString('en', { minimumFractionDigits: 0, maximumFractionDigits: digits });
   const range = min === max ? '' : ` (${number(min)} – ${number(max)})`;
-  const suffix = { 'per second': '/s', µs: ' µs', times: ' ×', 'per pair': '' }[unit];
-  return `${number(median)}${suffix}${range}`;
+  return `${number(median)}${suffixes[unit]}${range}`;
 }

@@ -1,5 +1,6 @@
+import { prefixRange } from '../../src/core/keys.js';
 import { type InProcessEtcd, start } from '../../src/embed/index.js';
-import { prefixRange, type Store } from '../../src/index.js';
+import { Etcd3Store, type Store } from '../../src/index.js';
 import { compact } from '../peers/raw-embed.js';
 import { takeTurns } from './turns.js';
 
@@ -35,21 +36,26 @@ export interface ReadReport {
   readonly few: readonly number[];
 }
 
+/** Through `store()`, and over a connection. */
+export interface Reads {
+  readonly direct: ReadReport;
+  readonly socket: ReadReport;
+}
+
 /** What was found. */
 export interface EmbedMillionReport {
   /** Bytes of a key and of a value. */
   readonly bytes: { readonly key: number; readonly value: number };
   readonly memory: readonly MemoryReport[];
   /** From one key up to another. */
-  readonly range: ReadReport;
+  readonly range: Reads;
   /** The first 100 of a prefix that all keys have. */
-  readonly prefix: ReadReport;
+  readonly prefix: Reads;
   readonly compaction: { readonly ms: number; readonly heap: number; readonly rss: number };
 }
 
 const read = 100;
-const blocks = 20;
-const blockSize = 10;
+const turns = 20;
 const digits = 7;
 const valueBytes = 32;
 const prefix = 'million/';
@@ -64,23 +70,44 @@ export async function embedMillion(task: EmbedMillionTask): Promise<EmbedMillion
   await fillFew(small, few, versions);
   const memory = await grow(server, sizes, versions);
   const keys = sizes.at(-1) as number;
-  const [stores, counts] = [[server.store(), small.store()] as const, [keys, few] as const];
-  const range = await compare(rounds, stores, (store, which) => {
-    const from = Math.floor(Math.random() * (counts[which] - read));
+  const measure = async (reads: number, read100: Read): Promise<Reads> => {
+    const by = (stores: Stores): Promise<ReadReport> => compare({ rounds, reads, stores, read100 });
+    return {
+      direct: await by([server.store(), small.store()]),
+      socket: await overSocket([server, small], by),
+    };
+  };
+  const range = await measure(10, (store, which) => {
+    const all = which === 0 ? keys : few;
+    const from = Math.floor(Math.random() * (all - read));
     return store.read({ key: nameOf(from), end: nameOf(from + read) });
   });
-  const all = prefixRange(prefix);
-  const first = await compare(rounds, stores, (store) => store.read({ ...all, limit: read }));
+  const everything = prefixRange(prefix);
+  const first = await measure(1, (store) => store.read({ ...everything, limit: read }));
   const compaction = await compacted(server);
   const bytes = { key: nameOf(0).length, value: valueBytes };
   return { bytes, memory, range, prefix: first, compaction };
 }
 
+/** Of the large store (0) or the small one (1). */
+type Read = (store: Store, which: 0 | 1) => ReturnType<Store['read']>;
+type Stores = readonly [many: Store, few: Store];
+
+async function overSocket<T>(
+  [many, few]: readonly [InProcessEtcd, InProcessEtcd],
+  work: (stores: Stores) => Promise<T>,
+): Promise<T> {
+  const open = ({ endpoints }: InProcessEtcd): Etcd3Store => new Etcd3Store({ endpoints });
+  const stores = [open(many), open(few)] as const;
+  const found = await work(stores);
+  for (const store of stores) store.close();
+  return found;
+}
+
 async function fillFew(server: InProcessEtcd, few: number, versions: number): Promise<void> {
   const store = server.store();
-  for (let version = 1; version <= versions; version += 1) {
-    await write(store, { from: 0, to: few, of: few, version });
-  }
+  await write(store, { from: 0, to: few, of: few, version: 1, order: 'mixed' });
+  await writeAgain(store, { from: 0, to: few, of: few, version: versions });
 }
 
 /** All put once, then again and again, as keys of a lasting kind are. */
@@ -97,14 +124,12 @@ async function grow(
   for (const to of sizes) {
     const puts = (to - from) * versions;
     const started = performance.now();
-    await write(store, { from, to, of, version: 1 });
+    await write(store, { from, to, of, version: 1, order: 'mixed' });
     let ms = performance.now() - started;
     single += usedHeap() - heap;
     heap = usedHeap();
     const again = performance.now();
-    for (let version = 2; version <= versions; version += 1) {
-      await write(store, { from, to, of, version });
-    }
+    await writeAgain(store, { from, to, of, version: versions });
     ms += performance.now() - again;
     later += usedHeap() - heap;
     heap = usedHeap();
@@ -130,31 +155,52 @@ interface Part {
   readonly version: number;
 }
 
-/** Puts keys in an order without order: no multiple of ours divides a power of ten. */
-async function write(store: Store, { from, to, of, version }: Part): Promise<void> {
-  for (let i = from; i < to; i += 1) {
-    const index = (i * 386_413) % of;
+/** Puts all versions but the first; only the last in a mixed order, which takes long but is what reads depend on. */
+async function writeAgain(store: Store, part: Part): Promise<void> {
+  for (let version = 2; version < part.version; version += 1) {
+    await write(store, { ...part, version, order: 'sorted' });
+  }
+  await write(store, { ...part, order: 'mixed' });
+}
+
+/** Puts each key once. */
+async function write(
+  store: Store,
+  { from, to, of, version, order }: Part & { readonly order: 'sorted' | 'mixed' },
+): Promise<void> {
+  const indices = Array.from({ length: to - from }, (_, i) => indexOf(from + i, of));
+  if (order === 'sorted') indices.sort((a, b) => a - b);
+  for (const index of indices) {
     const value = `${index}/${version}/`.padEnd(valueBytes, '.');
     await store.commit({ success: [{ put: { key: nameOf(index), value } }] });
   }
 }
 
-async function compare(
-  rounds: number,
-  stores: readonly [many: Store, few: Store],
-  read100: (store: Store, which: 0 | 1) => ReturnType<Store['read']>,
-): Promise<ReadReport> {
+/** Each index once, far from the one before: the factor has no divisor in common with a power of ten. */
+function indexOf(i: number, of: number): number {
+  return (i * 386_413) % of;
+}
+
+interface Comparison {
+  readonly rounds: number;
+  /** In one turn. */
+  readonly reads: number;
+  readonly stores: Stores;
+  readonly read100: Read;
+}
+
+async function compare({ rounds, reads, stores, read100 }: Comparison): Promise<ReadReport> {
   const contender = (which: 0 | 1) => async (): Promise<number> => {
     const started = performance.now();
-    for (let i = 0; i < blockSize; i += 1) {
+    for (let i = 0; i < reads; i += 1) {
       const { kvs } = await read100(stores[which], which);
       if (kvs.length !== read) throw new Error(`read ${kvs.length} keys`);
     }
-    return ((performance.now() - started) * 1_000) / blockSize;
+    return ((performance.now() - started) * 1_000) / reads;
   };
   const report: { many: number[]; few: number[] } = { many: [], few: [] };
   for (let round = -1; round < rounds; round += 1) {
-    const [many = [], few = []] = await takeTurns(blocks, [contender(0), contender(1)]);
+    const [many = [], few = []] = await takeTurns(turns, [contender(0), contender(1)]);
     // The first is for warming up.
     if (round < 0) continue;
     report.many.push(middle(many));
@@ -169,13 +215,13 @@ function middle(samples: readonly number[]): number {
 
 async function compacted(server: InProcessEtcd): Promise<EmbedMillionReport['compaction']> {
   const started = performance.now();
-  await compact(server.endpoints[0] as string, Number(server.revision));
+  await compact(server.endpoints[0] as string, Number(server.stats.revision));
   const ms = performance.now() - started;
   return { ms, heap: usedHeap(), rss: process.memoryUsage.rss() };
 }
 
 function usedHeap(): number {
   if (!globalThis.gc) throw new Error('needs --expose-gc');
-  void globalThis.gc();
+  globalThis.gc();
   return process.memoryUsage().heapUsed;
 }

@@ -1,7 +1,7 @@
 import { start } from '../../src/embed/index.js';
 import { Etcd3Store, type Store } from '../../src/index.js';
 import { openRaw } from '../peers/raw-grpc.js';
-import { takeTurns, type Turn, turn } from './turns.js';
+import { type Turn, takeTurns, turn } from './turns.js';
 
 /** How a server is reached. */
 export type Contender =
@@ -28,7 +28,7 @@ interface Subject {
 }
 
 const turns = 8;
-const warmUp = 500;
+const warmUp = 1_000;
 const value = Buffer.alloc(100, 'v');
 const keys = Array.from({ length: 1_000 }, (_, i) => `pace/${String(i).padStart(4, '0')}`);
 
@@ -86,7 +86,8 @@ async function subjectOf(
   operation: EmbedPaceTask['operation'],
   close: Subject['close'],
 ): Promise<Subject> {
-  const put = (): Promise<unknown> => store.commit({ success: [{ put: { key: nextKey(), value } }] });
+  const put = (): Promise<unknown> =>
+    store.commit({ success: [{ put: { key: nextKey(), value } }] });
   if (operation === 'put') return { act: put, close };
   for (let i = 0; i < keys.length; i += 1) await put();
   return { act: () => store.read({ key: nextKey() }), close };

@@ -1,17 +1,20 @@
+import { prefixRange } from '../../src/core/keys.js';
 import { type InProcessEtcd, start } from '../../src/embed/index.js';
-import { prefixRange, type Store } from '../../src/index.js';
+import type { Store } from '../../src/index.js';
 import { watchAll } from '../peers/raw-embed.js';
 import { openRaw } from '../peers/raw-grpc.js';
 import { takeTurns } from './turns.js';
 
 /** What to measure. */
 export interface EmbedWatchesTask {
-  /** Servers to reach over connections, one for each of `counts`; without them servers of this process. */
+  /** Servers to reach over connections, one for each of `cases`; without them servers of this process. */
   readonly endpoints?: readonly string[];
   /** Whether each watches one key, or all that begin with a prefix. */
   readonly of: 'keys' | 'prefixes';
-  /** How many watches there are on each of the servers. */
-  readonly counts: readonly number[];
+  /** How many keys there are on each server. */
+  readonly keys: number;
+  /** On each of the servers: how many of the keys are watched, and how many of these are put to. */
+  readonly cases: readonly { readonly watched: number; readonly put: number }[];
   /** Measured puts to each of the servers. */
   readonly puts: number;
   /** How many put at the same time. */
@@ -35,6 +38,7 @@ export interface EmbedWatchesReport {
 /** A server with watches on it. */
 interface Subject {
   readonly put: (key: string) => Promise<unknown>;
+  watch(names: readonly string[], of: EmbedWatchesTask['of'], onEvent: OnEvent): Promise<void>;
   close(): unknown;
 }
 
@@ -44,9 +48,12 @@ const block = 500;
 const warmUpBlocks = 6;
 const value = 'v'.repeat(100);
 
-/** Puts to watched keys, by turns on servers with few and with many watches. Each put is for exactly one watch. */
+/**
+ * Puts to watched keys, by turns on servers with few and with many watches. Each put is for exactly one watch. There are
+ * equally many keys on all servers, so that what differs is the watches.
+ */
 export async function embedWatches(task: EmbedWatchesTask): Promise<EmbedWatchesReport[]> {
-  const measured = await Promise.all(task.counts.map((count, index) => prepare(task, count, index)));
+  const measured = await Promise.all(task.cases.map((_, index) => prepare(task, index)));
   const blocks = Math.ceil(task.puts / block);
   await takeTurns(
     warmUpBlocks + blocks,
@@ -56,29 +63,31 @@ export async function embedWatches(task: EmbedWatchesTask): Promise<EmbedWatches
 }
 
 async function prepare(
-  { endpoints, of, callers }: EmbedWatchesTask,
-  count: number,
+  { endpoints, of, callers, keys, cases }: EmbedWatchesTask,
   index: number,
 ): Promise<{ run: () => Promise<void>; finish: () => EmbedWatchesReport }> {
-  const names = Array.from({ length: count }, (_, i) => `watched/${i}/`);
+  const { watched, put: used } = cases[index] as EmbedWatchesTask['cases'][number];
+  const names = Array.from({ length: keys }, (_, i) => `watched/${i}/`);
+  const keyOf = (i: number): string => (names[i] as string) + (of === 'keys' ? '' : 'key');
   const found = { wakeUps: 0, wrong: 0, puts: 0 };
   const onEvent: OnEvent = (watch, key) => {
     found.wakeUps += 1;
     const name = names[watch] as string;
     if (of === 'keys' ? key !== name : !key.startsWith(name)) found.wrong += 1;
   };
-  const before = performance.now();
   const endpoint = endpoints?.[index];
-  const subject = await (endpoint === undefined
-    ? direct(names, of, onEvent)
-    : overSocket(endpoint, names, of, onEvent));
+  const subject = endpoint === undefined ? await direct() : overSocket(endpoint);
+  // Over a connection nobody would see how many keys there are, and it takes long.
+  if (endpoint === undefined) for (let i = 0; i < keys; i += 1) await subject.put(keyOf(i));
+  const before = performance.now();
+  await subject.watch(names.slice(0, watched), of, onEvent);
   const setUp = performance.now() - before;
   const samples: number[] = [];
   const put = (): Promise<unknown> => {
     // A prime, so that they do not come in the order in which they were set.
-    const name = names[(found.puts * 7_919) % count] as string;
+    const key = keyOf((found.puts * 7_919) % used);
     found.puts += 1;
-    return subject.put(of === 'keys' ? name : `${name}key`);
+    return subject.put(key);
   };
   const run = async (): Promise<void> => {
     const started = performance.now();
@@ -105,44 +114,40 @@ async function arrived(done: () => boolean): Promise<void> {
   }
 }
 
-async function direct(
-  names: readonly string[],
-  of: EmbedWatchesTask['of'],
-  onEvent: OnEvent,
-): Promise<Subject> {
+async function direct(): Promise<Subject> {
   const server: InProcessEtcd = await start({ listenClientUrls: [] });
   const store: Store = server.store();
-  const watches = names.map((name, watch) =>
-    store.watch(of === 'keys' ? { key: name } : prefixRange(name), {
-      events: (events) => {
-        for (const { kv } of events) onEvent(watch, kv.key.toString());
-      },
-      gap: () => {},
-      closed: () => {},
-    }),
-  );
-  await Promise.all(watches.map(({ ready }) => ready));
   return {
     put: (key) => store.commit({ success: [{ put: { key, value } }] }),
+    async watch(names, of, onEvent) {
+      const watches = names.map((name, watch) =>
+        store.watch(of === 'keys' ? { key: name } : prefixRange(name), {
+          events: (events) => {
+            for (const { kv } of events) onEvent(watch, kv.key.toString());
+          },
+          gap: () => {},
+          closed: () => {},
+        }),
+      );
+      await Promise.all(watches.map(({ ready }) => ready));
+    },
     close: () => void server.stop(),
   };
 }
 
-async function overSocket(
-  endpoint: string,
-  names: readonly string[],
-  of: EmbedWatchesTask['of'],
-  onEvent: OnEvent,
-): Promise<Subject> {
-  const watches = names.map((key) =>
-    of === 'keys' ? { key } : { key, end: `${key.slice(0, -1)}0` },
-  );
-  const end = await watchAll(endpoint, watches, onEvent);
+function overSocket(endpoint: string): Subject {
   const raw = openRaw(endpoint);
+  let end: (() => void) | undefined;
   return {
     put: (key) => raw.put(key, value),
+    async watch(names, of, onEvent) {
+      const watches = names.map((key) =>
+        of === 'keys' ? { key } : { key, end: `${key.slice(0, -1)}0` },
+      );
+      end = await watchAll(endpoint, watches, onEvent);
+    },
     close: () => {
-      end();
+      end?.();
       raw.close();
     },
   };

@@ -1,3 +1,8 @@
+import { embedMillion } from './embed-million.js';
+import { embedPace } from './embed-pace.js';
+import { embedServe } from './embed-serve.js';
+import { embedStart } from './embed-start.js';
+import { embedWatches } from './embed-watches.js';
 import { handOff } from './hand-off.js';
 import { passing } from './passing.js';
 import { rpcs } from './rpcs.js';
@@ -5,6 +10,11 @@ import { uncontended } from './uncontended.js';
 
 /** A process that measures one thing once: `worker <task> <parameters as JSON>` prints one JSON value. */
 const tasks: Readonly<Record<string, (parameters: never) => Promise<unknown>>> = {
+  embedMillion,
+  embedPace,
+  embedServe,
+  embedStart,
+  embedWatches,
   handOff,
   passing,
   rpcs,

@@ -142,6 +142,10 @@ it.each<[InProcessOptions, RegExp]>([
     { tls: { cert: '/nowhere', key: '/nowhere' } },
     /^tls.cert must be the path of an existing file/,
   ],
+  [
+    { listenClientUrls: [`unix:/${'x'.repeat(103)}`] },
+    /^listenClientUrls must be a path of at most 103/,
+  ],
   [{ name: 'a b' }, /^name must be letters/],
   [{ minLeaseTtl: 0 }, /^minLeaseTtl must be/],
   [{ maxTxnOps: 0.5 }, /^maxTxnOps must be a whole number >= 1, got 0.5$/],
