@@ -4,7 +4,7 @@ import { openRaw } from '../peers/raw-grpc.js';
 import { type Turn, takeTurns, turn } from './turns.js';
 
 /** How a server is reached. */
-export type Contender =
+type Contender =
   | { readonly through: 'store' | 'raw'; readonly endpoint: string }
   /** An in-process server of the measuring process, with a connection or without. */
   | { readonly through: 'direct' | 'own socket' };

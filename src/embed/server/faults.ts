@@ -112,7 +112,7 @@ export class Faults {
         return act();
       case 'error':
         throw new EtcdError(status[code], message ?? 'etcdserver: injected fault');
-      case 'hang':
+      default:
         return this.#hang(rule);
     }
   }

@@ -55,6 +55,8 @@ export function grpcServer(served: Served): Server {
   const server = new Server({
     'grpc.max_receive_message_length': LARGEST_READ,
     'grpc.max_send_message_length': -1,
+    // Statistics of every call that nobody asks for.
+    'grpc.enable_channelz': 0,
     'grpc.keepalive_time_ms': keepAlive.interval || NEVER,
     'grpc.keepalive_timeout_ms': keepAlive.timeout || NEVER,
   });

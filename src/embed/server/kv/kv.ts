@@ -27,6 +27,11 @@ import {
   runRange,
 } from './transaction.js';
 
+/** Objects to a request that is in order but too large for consensus. */
+export type CheckSize = () => void;
+
+const anySize: CheckSize = () => {};
+
 /** etcd's KV service over a store: checks a request in etcd's order, then does it. All throw `EtcdError`. */
 export class Kv {
   readonly #store: MvccStore;
@@ -45,25 +50,32 @@ export class Kv {
     return runRange(this.#store, request, this.#store);
   }
 
-  put(request: PutRequest): Init<PutResponse> {
+  put(request: PutRequest, checkSize: CheckSize = anySize): Init<PutResponse> {
     checkPut(request);
+    checkSize();
     checkTarget(this.#store, request, this.#leaseExists);
     return this.#write((writer) => runPut(this.#store, writer, request));
   }
 
-  deleteRange(request: DeleteRangeRequest): Init<DeleteRangeResponse> {
+  deleteRange(
+    request: DeleteRangeRequest,
+    checkSize: CheckSize = anySize,
+  ): Init<DeleteRangeResponse> {
     checkDelete(request);
+    checkSize();
     return this.#write((writer) => runDelete(writer, request));
   }
 
-  txn(request: TxnRequest): Init<TxnResponse> {
+  txn(request: TxnRequest, checkSize: CheckSize = anySize): Init<TxnResponse> {
     checkTxn(request, this.#maxTxnOps);
+    if (!isReadOnly(request)) checkSize();
     const plan = planTxn(this.#store, request);
     checkPlan(this.#store, plan, this.#leaseExists);
     return this.#write((writer) => runPlan(this.#store, writer, plan));
   }
 
-  compact({ revision }: CompactionRequest): Init<HeaderOnly> {
+  compact({ revision }: CompactionRequest, checkSize: CheckSize = anySize): Init<HeaderOnly> {
+    checkSize();
     if (revision > this.#store.revision) throw refusal('futureRevision');
     if (revision <= this.#store.compacted) throw refusal('compacted');
     this.#store.compact(revision);
@@ -74,4 +86,9 @@ export class Kv {
     const response = this.#store.write(run);
     return { ...response, header: { revision: this.#store.revision } };
   }
+}
+
+/** Nested transactions count as changes, whatever they do. */
+function isReadOnly({ success, failure }: TxnRequest): boolean {
+  return [...success, ...failure].every(({ range }) => range !== undefined);
 }

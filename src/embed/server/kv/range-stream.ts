@@ -3,9 +3,11 @@ import { EtcdError } from '../errors.js';
 import type { Init } from '../wire/codec.js';
 import type { KeyValue } from '../wire/common.js';
 import type { RangeRequest, RangeResponse } from '../wire/kv.js';
+import { checkRange } from './checks.js';
 
-/** @throws EtcdError if it asks for what etcd does not do in pieces. */
+/** @throws EtcdError if it is malformed, or asks for what etcd does not do in pieces. */
 export function checkRangeStream(request: RangeRequest): void {
+  checkRange(request);
   const { sortOrder, sortTarget, minModRevision, maxModRevision } = request;
   const byKey = sortOrder === 0 || (sortTarget === 0 && sortOrder === 1);
   if (!byKey) throw unable('custom sort orders');

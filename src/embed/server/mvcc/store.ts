@@ -1,11 +1,14 @@
 import type { Bytes } from '../wire/fields.js';
 import { type Interval, isEmpty, isSingle } from './interval.js';
 import { Log } from './log.js';
-import { newTree, type Tree } from './tree.js';
+import { newTree, rankOf, type Tree } from './tree.js';
 import { asOf, isDeletion, type Version } from './version.js';
 import { Writer } from './writer.js';
 
 const sizeOf = ({ key, value }: Version): number => key.length + value.length;
+
+/** Ends a walk through a tree. */
+const STOP = { break: 0 };
 
 /** Told of the changes of each transaction, in order, when it is through. */
 export type OnChange = (changes: readonly Version[]) => void;
@@ -62,7 +65,7 @@ export class MvccStore {
   count(interval: Interval): number {
     if (isEmpty(interval)) return 0;
     if (isSingle(interval)) return this.#living.has(interval.low) ? 1 : 0;
-    return this.#living.forRange(interval.low, interval.high, false);
+    return rankOf(this.#living, interval.high) - rankOf(this.#living, interval.low);
   }
 
   /** The keys of the interval as they are now, by key, at most `limit`. */
@@ -73,9 +76,9 @@ export class MvccStore {
     }
     const found: Version[] = [];
     if (isEmpty(interval) || limit <= 0) return found;
-    this.#living.editRange(interval.low, interval.high, false, (_, version) => {
+    this.#living.forRange(interval.low, interval.high, false, (_, version) => {
       found.push(version);
-      return found.length >= limit ? { break: true } : undefined;
+      return found.length >= limit ? STOP : undefined;
     });
     return found;
   }
@@ -99,17 +102,12 @@ export class MvccStore {
    */
   write<T>(transaction: (writer: Writer) => T): T {
     const writer = new Writer(this, this.#apply);
-    try {
-      const result = transaction(writer);
-      if (writer.changes.length > 0) {
-        this.revision = writer.revision;
-        this.#onChange(writer.changes);
-      }
-      return result;
-    } catch (error) {
-      for (const change of writer.changes.toReversed()) this.#undo(change);
-      throw error;
+    const result = this.#orUndo(writer, transaction);
+    if (writer.changes.length > 0) {
+      this.revision = writer.revision;
+      this.#onChange(writer.changes);
     }
+    return result;
   }
 
   /** Forgets what was before `revision`, but for what was valid at it. */
@@ -125,6 +123,15 @@ export class MvccStore {
         this.#bytes -= sizeOf(last);
       }
     });
+  }
+
+  #orUndo<T>(writer: Writer, transaction: (writer: Writer) => T): T {
+    try {
+      return transaction(writer);
+    } catch (error) {
+      for (const change of writer.changes.toReversed()) this.#undo(change);
+      throw error;
+    }
   }
 
   readonly #apply = (change: Version): void => {

@@ -33,13 +33,15 @@ export class WatcherIndex<T extends { readonly interval: Interval }> {
     } else this.#others.delete(watcher);
   }
 
-  /** All whose interval has the key. */
-  *find(key: Bytes): Generator<T> {
-    yield* this.#byKey.get(key) ?? [];
+  /** All whose interval has the key. The list stays as it is when watchers come or go. */
+  find(key: Bytes): T[] {
+    const found = [...(this.#byKey.get(key) ?? [])];
     for (const [length, group] of this.#byPrefix) {
-      if (length <= key.length) yield* group.get(key.slice(0, length)) ?? [];
+      const watchers = length <= key.length && group.get(key.slice(0, length));
+      if (watchers) found.push(...watchers);
     }
-    for (const watcher of this.#others) if (contains(watcher.interval, key)) yield watcher;
+    for (const watcher of this.#others) if (contains(watcher.interval, key)) found.push(watcher);
+    return found;
   }
 }
 

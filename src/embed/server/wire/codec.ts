@@ -22,15 +22,22 @@ export type Init<T> = T extends readonly (infer E)[]
     ? { readonly [K in keyof T]?: Init<T[K]> | undefined }
     : T;
 
+type Named<T> = readonly [name: keyof T, field: Field<unknown>];
+
 /** Reads and writes the messages of one type in protobuf's binary form. */
 export class Codec<T extends object> {
   readonly #define: () => Fields<T>;
-  #defined: readonly [name: keyof T, field: Field<unknown>][] | undefined;
-  #byId: readonly ([name: keyof T, field: Field<unknown>] | undefined)[] = [];
+  readonly #union: readonly (keyof T)[];
+  #defined: readonly Named<T>[] | undefined;
+  #byId: readonly (Named<T> | undefined)[] = [];
 
-  /** `define` is asked when the first message passes, so that messages may contain each other. */
-  constructor(define: () => Fields<T>) {
+  /**
+   * `define` is asked when the first message passes, so that messages may contain each other. Of the fields in
+   * `union`, a message that was read has the one that came last.
+   */
+  constructor(define: () => Fields<T>, union: readonly (keyof T)[] = []) {
     this.#define = define;
+    this.#union = union;
   }
 
   /** A message with initial values for all that is not given. */
@@ -62,6 +69,7 @@ export class Codec<T extends object> {
         reader.skipType(tag & 7);
       } else {
         const [name, field] = known;
+        if (this.#union.includes(name)) this.#clear(message);
         message[name] = field.read(reader, message[name], tag & 7) as T[keyof T];
       }
     }
@@ -77,10 +85,17 @@ export class Codec<T extends object> {
     }
   }
 
-  #fields(): readonly [name: keyof T, field: Field<unknown>][] {
+  /** Forgets what a union is so far. */
+  #clear(message: T): void {
+    for (const [name, field] of this.#fields()) {
+      if (this.#union.includes(name)) message[name] = field.initial() as T[keyof T];
+    }
+  }
+
+  #fields(): readonly Named<T>[] {
     if (this.#defined === undefined) {
-      this.#defined = Object.entries(this.#define()) as unknown as [keyof T, Field<unknown>][];
-      const byId: [keyof T, Field<unknown>][] = [];
+      this.#defined = Object.entries(this.#define()) as unknown as Named<T>[];
+      const byId: Named<T>[] = [];
       for (const named of this.#defined) byId[named[1].id] = named;
       this.#byId = byId;
     }

@@ -122,12 +122,15 @@ export interface RequestOp {
   readonly txn: TxnRequest | undefined;
 }
 
-export const RequestOp: Codec<RequestOp> = new Codec(() => ({
-  range: message(1, RangeRequest),
-  put: message(2, PutRequest),
-  deleteRange: message(3, DeleteRangeRequest),
-  txn: message(4, TxnRequest),
-}));
+export const RequestOp: Codec<RequestOp> = new Codec(
+  () => ({
+    range: message(1, RangeRequest),
+    put: message(2, PutRequest),
+    deleteRange: message(3, DeleteRangeRequest),
+    txn: message(4, TxnRequest),
+  }),
+  ['range', 'put', 'deleteRange', 'txn'],
+);
 
 /** What a step gave; the field of the step is there. */
 export interface ResponseOp {
@@ -159,17 +162,20 @@ export interface Compare {
   readonly rangeEnd: Bytes;
 }
 
-export const Compare: Codec<Compare> = new Codec(() => ({
-  result: enumeration(1),
-  target: enumeration(2),
-  key: bytes(3),
-  version: count(4),
-  createRevision: count(5),
-  modRevision: count(6),
-  value: bytes(7),
-  lease: int64(8),
-  rangeEnd: bytes(64),
-}));
+export const Compare: Codec<Compare> = new Codec(
+  () => ({
+    result: enumeration(1),
+    target: enumeration(2),
+    key: bytes(3),
+    version: count(4),
+    createRevision: count(5),
+    modRevision: count(6),
+    value: bytes(7),
+    lease: int64(8),
+    rangeEnd: bytes(64),
+  }),
+  ['version', 'createRevision', 'modRevision', 'value', 'lease'],
+);
 
 export interface TxnRequest {
   readonly compare: readonly Compare[];

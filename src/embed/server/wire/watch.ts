@@ -51,11 +51,14 @@ export interface WatchRequest {
   readonly progress: Empty | undefined;
 }
 
-export const WatchRequest: Codec<WatchRequest> = new Codec(() => ({
-  create: message(1, WatchCreateRequest),
-  cancel: message(2, WatchCancelRequest),
-  progress: message(3, Empty),
-}));
+export const WatchRequest: Codec<WatchRequest> = new Codec(
+  () => ({
+    create: message(1, WatchCreateRequest),
+    cancel: message(2, WatchCancelRequest),
+    progress: message(3, Empty),
+  }),
+  ['create', 'cancel', 'progress'],
+);
 
 export interface Event {
   /** 0 put, 1 deletion. */
