@@ -6,7 +6,7 @@ import { ArgumentError } from '../../core/errors.js';
 import { EtcdError } from './errors.js';
 
 /** The calls that can be made to fail; the last two are streams, where each message of the client counts. */
-export const RPC_NAMES = [
+const RPC_NAMES = [
   'KV.Range',
   'KV.RangeStream',
   'KV.Put',

@@ -94,6 +94,20 @@ describe.each(etcds)('$name', (engine) => {
     });
   });
 
+  describe('reads as a stream', () => {
+    it('are refused for what any read is before they are for what a stream cannot do', async () => {
+      await expect(client.rangeStream({ sortOrder: 1, sortTarget: 1 })).rejects.toMatchObject({
+        details: 'etcdserver: key is not provided',
+      });
+      await expect(client.rangeStream({ key: 'key', sortOrder: 3 })).rejects.toMatchObject({
+        details: 'etcdserver: invalid sort option',
+      });
+      await expect(client.rangeStream({ key: 'key', sortOrder: 2 })).rejects.toMatchObject({
+        details: 'RangeStream does not support custom sort orders',
+      });
+    });
+  });
+
   describe('transactions', () => {
     it('takes a comparison of something that it does not know for equal', async () => {
       const compare = { key: 'compared', target: 9, version: 5 };

@@ -2,7 +2,7 @@ import { Codec } from './codec.js';
 import { ResponseHeader } from './common.js';
 import { bool, count, enumeration, list, message, messages, text, uint64 } from './fields.js';
 
-export interface Member {
+interface Member {
   readonly id: bigint;
   readonly name: string;
   readonly peerUrls: readonly string[];
@@ -10,7 +10,7 @@ export interface Member {
   readonly isLearner: boolean;
 }
 
-export const Member: Codec<Member> = new Codec(() => ({
+const Member: Codec<Member> = new Codec(() => ({
   id: uint64(1),
   name: text(2),
   peerUrls: list(text, 3),

@@ -3,9 +3,9 @@ import { KeyValue, ResponseHeader } from './common.js';
 import { type Bytes, bool, bytes, count, enumeration, int64, message, messages } from './fields.js';
 
 /** Order of the results of a read: 0 none, 1 ascending, 2 descending. */
-export type SortOrder = number;
+type SortOrder = number;
 /** What results are ordered by: 0 key, 1 version, 2 create revision, 3 mod revision, 4 value. */
-export type SortTarget = number;
+type SortTarget = number;
 
 export interface RangeRequest {
   readonly key: Bytes;

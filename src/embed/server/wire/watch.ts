@@ -36,11 +36,11 @@ export const WatchCreateRequest: Codec<WatchCreateRequest> = new Codec(() => ({
   fragment: bool(8),
 }));
 
-export interface WatchCancelRequest {
+interface WatchCancelRequest {
   readonly watchId: bigint;
 }
 
-export const WatchCancelRequest: Codec<WatchCancelRequest> = new Codec(() => ({
+const WatchCancelRequest: Codec<WatchCancelRequest> = new Codec(() => ({
   watchId: int64(1),
 }));
 
