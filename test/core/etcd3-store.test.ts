@@ -9,19 +9,10 @@ import {
   RefusedError,
   UnavailableError,
 } from '../../src/index.js';
+import { rejection } from '../../src/testing/rejection.js';
 import { useEtcd } from '../support/etcd.js';
 
 const etcd = useEtcd();
-const open = (options: ConstructorParameters<typeof Etcd3Store>[0]): Etcd3Store => {
-  const store = new Etcd3Store(options);
-  etcd.defer(() => store.close());
-  return store;
-};
-const rejection = async (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
 /** A port at which connections are made and nothing is ever answered. */
 const silent = async (): Promise<string> => {
   const server: Server = createServer(() => {});
@@ -56,7 +47,7 @@ describe('a lease', () => {
   it('is renewed with many others over one stream, through a cut', async () => {
     const proxy = await FaultProxy.start(etcd.endpoint);
     etcd.defer(() => proxy.close());
-    const store = open({ endpoints: [proxy.endpoint] });
+    const store = etcd.open({ endpoints: [proxy.endpoint] });
     const leases = Array.from({ length: 100 }, (_, i) => BigInt(i) + 0x4_0000_0000n);
     await Promise.all(leases.map((lease) => store.grant(lease, 30_000)));
     const renew = (): Promise<number[]> => Promise.all(leases.map((id) => store.keepAlive(id)));
@@ -73,7 +64,7 @@ describe('a lease', () => {
 describe('with several endpoints', () => {
   it.each(['refused', 'silent'])('goes to the next when the first is %s', async (how) => {
     const first = how === 'silent' ? await silent() : refused;
-    const store = open({ endpoints: [first, etcd.endpoint] });
+    const store = etcd.open({ endpoints: [first, etcd.endpoint] });
     await store.read({ key: 'x' });
     const key = etcd.name();
     await store.commit({ success: [{ put: { key, value: '' } }] }, { idempotent: true });
@@ -82,7 +73,7 @@ describe('with several endpoints', () => {
 
   it('says what each of them said when none answers', async () => {
     const endpoints = [refused, await silent()];
-    const store = open({ endpoints, timeout: 1_000, attemptTimeout: 300 });
+    const store = etcd.open({ endpoints, timeout: 1_000, attemptTimeout: 300 });
     const error = await rejection(store.read({ key: 'x' }));
     expect(error).toBeInstanceOf(UnavailableError);
     const { failures, outcome } = error as UnavailableError;
@@ -92,7 +83,7 @@ describe('with several endpoints', () => {
   });
 
   it('does not send a write twice that may have been applied', async () => {
-    const store = open({ endpoints: [await silent(), etcd.endpoint], timeout: 600 });
+    const store = etcd.open({ endpoints: [await silent(), etcd.endpoint], timeout: 600 });
     const key = etcd.name();
     const error = await rejection(store.commit({ success: [{ put: { key, value: '' } }] }));
     expect(error).toMatchObject({ code: 'ERR_UNAVAILABLE', outcome: 'unknown' });
@@ -100,7 +91,7 @@ describe('with several endpoints', () => {
   });
 
   it('sends a write that surely was not applied to the next', async () => {
-    const store = open({ endpoints: [refused, etcd.endpoint] });
+    const store = etcd.open({ endpoints: [refused, etcd.endpoint] });
     const key = etcd.name();
     await store.commit({ success: [{ put: { key, value: '' } }] });
     expect(await etcd.count(key)).toBe(1);
@@ -109,7 +100,7 @@ describe('with several endpoints', () => {
 
 describe('giving up', () => {
   it('rejects at once with the reason of the signal', async () => {
-    const store = open({ endpoints: [await silent()] });
+    const store = etcd.open({ endpoints: [await silent()] });
     const controller = new AbortController();
     const reason = new Error('enough');
     const reading = store.read({ key: 'x' }, { signal: controller.signal });
@@ -120,7 +111,7 @@ describe('giving up', () => {
   });
 
   it('rejects what is on its way when the store is closed', async () => {
-    const store = open({ endpoints: [await silent()] });
+    const store = etcd.open({ endpoints: [await silent()] });
     const calls = [store.read({ key: 'x' }), store.keepAlive(1n)].map(rejection);
     setTimeout(() => store.close(), 20);
     for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(ClosedError);

@@ -5,49 +5,18 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Endpoint } from '../../src/core/etcd3-endpoint.js';
 import { EndpointPool } from '../../src/core/etcd3-pool.js';
 import { prefixRange } from '../../src/core/keys.js';
-import { FaultProxy } from '../../src/embed/index.js';
 import { VirtualClock } from '../../src/embed/virtual-clock.js';
-import { Etcd3Store, type Store, UnavailableError, type Watch } from '../../src/index.js';
+import { UnavailableError } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
+import { listen } from '../support/listen.js';
 
 const etcd = useEtcd();
 const patience = { timeout: 15_000, interval: 10 };
 
-const startProxy = async (target: string): Promise<FaultProxy> => {
-  const proxy = await FaultProxy.start(target);
-  etcd.defer(() => proxy.close());
-  return proxy;
-};
-const open = (options: ConstructorParameters<typeof Etcd3Store>[0]): Etcd3Store => {
-  const store = new Etcd3Store(options);
-  etcd.defer(() => store.close());
-  return store;
-};
-
-interface Listening {
-  readonly watch: Watch;
-  readonly seen: string[];
-  readonly closed: Error[];
-}
-
-function listen(store: Store, key: string): Listening {
-  const seen: string[] = [];
-  const closed: Error[] = [];
-  const watch = store.watch(
-    { key },
-    {
-      events: (events) => seen.push(...events.map(({ kv }) => kv.value.toString())),
-      gap: () => seen.push('gap'),
-      closed: (error) => closed.push(error),
-    },
-  );
-  return { watch, seen, closed };
-}
-
 it('sets thousands of watches again after a cut, however short its patience is', async () => {
-  const proxy = await startProxy(etcd.endpoint);
+  const proxy = await etcd.startProxy(etcd.endpoint);
   proxy.delay(20);
-  const store = open({ endpoints: [proxy.endpoint], attemptTimeout: 100 });
+  const store = etcd.open({ endpoints: [proxy.endpoint], attemptTimeout: 100 });
   const folder = `${etcd.name()}/`;
   const key = (i: number): string => `${folder}${i}`;
   const watches = Array.from({ length: 3_000 }, (_, i) => listen(store, key(i)));
@@ -106,7 +75,7 @@ describe('an event loop that stands still for longer than an attempt may take', 
   ])('with a request that was %s', (_, pass) => {
     it.each(['renewal', 'watch'])('does not take a healthy stream for broken: %s', async (what) => {
       const other = await spare();
-      const store = open({ endpoints: [etcd.endpoint, other.endpoint], attemptTimeout: 300 });
+      const store = etcd.open({ endpoints: [etcd.endpoint, other.endpoint], attemptTimeout: 300 });
       const lease = BigInt(Date.now());
       await store.grant(lease, 60_000);
       await store.keepAlive(lease);
@@ -162,7 +131,7 @@ describe('calls that fail together', () => {
   });
 
   it('say so when nobody is left', async () => {
-    const store = open({ endpoints: ['127.0.0.1:1', '127.0.0.1:2'], timeout: 200 });
+    const store = etcd.open({ endpoints: ['127.0.0.1:1', '127.0.0.1:2'], timeout: 200 });
     const reads = Array.from({ length: 5 }, () => store.read({ key: 'x' }));
     for (const { reason } of (await Promise.allSettled(reads)) as PromiseRejectedResult[]) {
       expect(reason).toBeInstanceOf(UnavailableError);

@@ -1,55 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type EtcdCluster, FaultProxy, start } from '../../src/embed/index.js';
-import {
-  connect,
-  Etcd3Store,
-  RefusedError,
-  type Store,
-  UnavailableError,
-  type Watch,
-} from '../../src/index.js';
+import { type EtcdCluster, start } from '../../src/embed/index.js';
+import { connect, RefusedError, UnavailableError } from '../../src/index.js';
+import { rejection } from '../../src/testing/rejection.js';
 import { useEtcd } from '../support/etcd.js';
+import { listen } from '../support/listen.js';
 
 const etcd = useEtcd();
 const patience = { timeout: 15_000, interval: 10 };
-
-const startProxy = async (target: string): Promise<FaultProxy> => {
-  const proxy = await FaultProxy.start(target);
-  etcd.defer(() => proxy.close());
-  return proxy;
-};
-const open = (options: ConstructorParameters<typeof Etcd3Store>[0]): Etcd3Store => {
-  const store = new Etcd3Store(options);
-  etcd.defer(() => store.close());
-  return store;
-};
-const rejection = async (promise: Promise<unknown>): Promise<unknown> =>
-  promise.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-
-interface Listening {
-  readonly watch: Watch;
-  readonly seen: string[];
-  readonly closed: Error[];
-}
-
-function listen(store: Store, key: string): Listening {
-  const seen: string[] = [];
-  const closed: Error[] = [];
-  const watch = store.watch(
-    { key },
-    {
-      events: (events) => seen.push(...events.map(({ kv }) => kv.value.toString())),
-      gap: () => seen.push('gap'),
-      closed: (error) => closed.push(error),
-    },
-  );
-  return { watch, seen, closed };
-}
 
 describe('with user and password', () => {
   it('logs in, and again when etcd has forgotten the token', { timeout: 60_000 }, async () => {
@@ -84,7 +43,7 @@ describe('with user and password', () => {
     const endpoints = cluster.endpoints;
     const wrong = connect({ endpoints, auth: { user: 'root', password: 'guess' } });
     await expect(wrong).rejects.toThrow(/authentication failed/);
-    const nobody = open({ endpoints });
+    const nobody = etcd.open({ endpoints });
     await expect(nobody.read({ key: 'x' })).rejects.toThrow(RefusedError);
   });
 });
@@ -95,10 +54,10 @@ describe('over TLS', () => {
     etcd.defer(() => cluster.stop());
     const { endpoints } = cluster;
     const ca = await readFile(cluster.members[0]?.caFile ?? '');
-    const store = open({ endpoints, tls: { ca } });
+    const store = etcd.open({ endpoints, tls: { ca } });
     await store.commit({ success: [{ put: { key: 'x', value: 'y' } }] });
     expect((await store.read({ key: 'x' })).count).toBe(1);
-    const stranger = open({ endpoints, timeout: 1_000 });
+    const stranger = etcd.open({ endpoints, timeout: 1_000 });
     expect(await rejection(stranger.read({ key: 'x' }))).toBeInstanceOf(UnavailableError);
   });
 });
@@ -122,7 +81,7 @@ describe('where etcd asks for user and password', () => {
   it('gets a new token for calls that found nobody first and then were refused the old one', {
     timeout: 60_000,
   }, async () => {
-    const proxy = await startProxy(endpoint);
+    const proxy = await etcd.startProxy(endpoint);
     const coordinator = await connect({
       endpoints: [proxy.endpoint],
       auth,
@@ -157,17 +116,17 @@ describe('where etcd asks for user and password', () => {
   });
 
   it('leaves a member that is silent from the first login on', { timeout: 60_000 }, async () => {
-    const silent = await startProxy(endpoint);
+    const silent = await etcd.startProxy(endpoint);
     silent.blackhole();
     const endpoints = [silent.endpoint, endpoint];
-    const watching = open({ endpoints, auth });
+    const watching = etcd.open({ endpoints, auth });
     const { watch, seen } = listen(watching, 'k');
     await watch.ready;
     await watching.commit({ success: [{ put: { key: 'k', value: 'v' } }] });
     await vi.waitFor(() => expect(seen).toEqual(['v']), patience);
 
     const lease = 0x5111n;
-    const renewing = open({ endpoints, auth });
+    const renewing = etcd.open({ endpoints, auth });
     await watching.grant(lease, 60_000);
     await expect.poll(() => renewing.keepAlive(lease).catch(() => 0), patience).toBe(60_000);
     await watching.revoke(lease);
@@ -177,16 +136,16 @@ describe('where etcd asks for user and password', () => {
     { attemptTimeout: 200, timeout: 1_500 },
     { attemptTimeout: 1_000, timeout: 800 },
   ])('lets many calls at once leave a silent member, with %o', async (limits) => {
-    const silent = await startProxy(endpoint);
+    const silent = await etcd.startProxy(endpoint);
     silent.blackhole();
-    const store = open({ endpoints: [silent.endpoint, endpoint], auth, ...limits });
+    const store = etcd.open({ endpoints: [silent.endpoint, endpoint], auth, ...limits });
     const reads = Array.from({ length: 8 }, (_, i) => store.read({ key: `k${i}` }));
     const outcomes = await Promise.allSettled(reads);
     expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
   });
 
   it('refuses a watch of somebody who did not say who they are', async () => {
-    const store = open({ endpoints: [endpoint] });
+    const store = etcd.open({ endpoints: [endpoint] });
     const { watch, closed } = listen(store, 'x');
     await expect(watch.ready).rejects.toThrow(RefusedError);
     expect(closed.length).toBe(1);

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { folderOf } from '../../src/core/keys.js';
-import { FaultProxy } from '../../src/embed/index.js';
 import {
   type Coordinator,
   HoldLostError,
@@ -15,11 +14,6 @@ import { has, noAnswer, override } from '../support/override.js';
 const etcd = useEtcd();
 const patience = { timeout: 20_000, interval: 10 };
 
-const startProxy = async (): Promise<FaultProxy> => {
-  const proxy = await FaultProxy.start(etcd.endpoint);
-  etcd.defer(() => proxy.close());
-  return proxy;
-};
 const queued = (name: string, n: number): Promise<void> =>
   vi.waitFor(async () => expect(await etcd.count(folderOf('mutex', name))).toBe(n), patience);
 
@@ -28,7 +22,7 @@ describe('a waiter that is cut off while history is compacted', () => {
     'keeps its place and gets the lock released %s',
     async (when) => {
       const name = etcd.name();
-      const proxy = await startProxy();
+      const proxy = await etcd.startProxy();
       const holder = await etcd.connect();
       const waiter = await etcd.connect({ endpoints: [proxy.endpoint] });
       const hold = await holder.mutex(name).acquire();
@@ -55,7 +49,7 @@ describe('a waiter that is cut off while history is compacted', () => {
 });
 
 it('learns that its key was deleted while it was cut off and history was compacted', async () => {
-  const proxy = await startProxy();
+  const proxy = await etcd.startProxy();
   const coordinator = await etcd.connect({ endpoints: [proxy.endpoint] });
   const hold = await coordinator.mutex(etcd.name()).acquire();
   proxy.cut();
@@ -71,7 +65,7 @@ describe.each([2_000, 5_000])('a holder with a TTL of %i ms that falls silent', 
     timeout: 60_000,
   }, async () => {
     const round = async (): Promise<{ told: number; removed: number }> => {
-      const proxy = await startProxy();
+      const proxy = await etcd.startProxy();
       const endpoints = [proxy.endpoint];
       const coordinator = await etcd.connect({ endpoints, session: { ttl } });
       const hold = await coordinator.mutex(etcd.name()).acquire();

@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { afterEach, inject } from 'vitest';
 import { containerWith } from '../../src/container.js';
 import { prefixRange } from '../../src/core/keys.js';
-import { start } from '../../src/embed/index.js';
+import { FaultProxy, start } from '../../src/embed/index.js';
 import {
   type ConnectOptions,
   type Coordinator,
   connect,
+  type Etcd3Options,
   Etcd3Store,
   type Store,
 } from '../../src/index.js';
@@ -23,6 +24,10 @@ export interface TestEtcd {
     options?: Partial<ConnectOptions>,
     decorate?: (store: Store) => Store,
   ): Promise<Coordinator>;
+  /** A store of one's own. */
+  open(options: Partial<Etcd3Options>): Etcd3Store;
+  /** A proxy that can make the network fail, to the shared etcd or elsewhere. */
+  startProxy(target?: string): Promise<FaultProxy>;
   /** A name nobody else uses. */
   name(): string;
   /** How many keys begin with `prefix`. */
@@ -52,6 +57,16 @@ export function useEtcd(): TestEtcd {
       const coordinator = await connect({ ...full, container });
       cleanUps.push(() => coordinator.close(0));
       return coordinator;
+    },
+    open(options) {
+      const store = new Etcd3Store({ endpoints: [endpoint], ...options });
+      cleanUps.push(() => store.close());
+      return store;
+    },
+    async startProxy(target = endpoint) {
+      const proxy = await FaultProxy.start(target);
+      cleanUps.push(() => proxy.close());
+      return proxy;
     },
     name: () => `test-${randomUUID()}`,
     count: async (prefix) => (await admin.read(prefixRange(prefix))).count,
