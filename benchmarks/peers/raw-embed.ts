@@ -1,25 +1,9 @@
-import { Client, credentials } from '@grpc/grpc-js';
-import type { Init } from '../../src/embed/server/wire/codec.js';
-import { CompactionRequest, HeaderOnly } from '../../src/embed/server/wire/kv.js';
-import { WatchRequest, WatchResponse } from '../../src/embed/server/wire/watch.js';
-
-/** Opens a connection of its own. */
-function connect(endpoint: string): Client {
-  return new Client(endpoint.replace(/^http:\/\//, ''), credentials.createInsecure());
-}
+import { RawClient } from '../../test/support/raw-client.js';
 
 /** Has an etcd forget what was before `revision`. */
 export async function compact(endpoint: string, revision: number): Promise<void> {
-  const client = connect(endpoint);
-  await new Promise<void>((resolve, reject) => {
-    client.makeUnaryRequest(
-      '/etcdserverpb.KV/Compact',
-      (request: Init<CompactionRequest>) => CompactionRequest.encode(request),
-      (reply) => HeaderOnly.decode(reply),
-      { revision },
-      (error) => (error ? reject(error) : resolve()),
-    );
-  });
+  const client = new RawClient(endpoint);
+  await client.call('KV.Compact', { revision });
   client.close();
 }
 
@@ -40,27 +24,28 @@ export async function watchAll(
   watches: readonly RawWatch[],
   onEvent: (watch: number, key: string) => void,
 ): Promise<() => void> {
-  const client = connect(endpoint);
-  const stream = client.makeBidiStreamRequest(
-    '/etcdserverpb.Watch/Watch',
-    (request: Init<WatchRequest>) => WatchRequest.encode(request),
-    (bytes) => WatchResponse.decode(bytes),
-  );
+  const client = new RawClient(endpoint);
+  const stream = client.open('Watch.Watch');
   let created = 0;
+  let ended = false;
   await new Promise<void>((resolve, reject) => {
-    stream.on('error', reject);
-    stream.on('data', ({ watchId, events, created: isNew }: WatchResponse) => {
-      for (const { kv } of events) onEvent(Number(watchId) - 1, kv?.key ?? '');
-      if (isNew) created += 1;
-      if (isNew && created === watches.length) resolve();
-    });
+    stream.listen(
+      ({ watchId, events, created: isNew }) => {
+        for (const { kv } of events) onEvent(Number(watchId) - 1, kv?.key ?? '');
+        if (isNew) created += 1;
+        if (isNew && created === watches.length) resolve();
+      },
+      (error) => {
+        if (!ended) reject(error);
+      },
+    );
     for (const [index, { key, end = '' }] of watches.entries()) {
-      stream.write({ create: { key, rangeEnd: end, watchId: BigInt(index + 1) } });
+      stream.send({ create: { key, rangeEnd: end, watchId: BigInt(index + 1) } });
     }
   });
   return () => {
-    stream.removeAllListeners('error').on('error', () => {});
-    stream.cancel();
+    ended = true;
+    stream.close();
     client.close();
   };
 }

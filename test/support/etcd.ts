@@ -11,7 +11,7 @@ import {
   Etcd3Store,
   type Store,
 } from '../../src/index.js';
-import { RawClient } from '../differential/raw-client.js';
+import { RawClient } from './raw-client.js';
 
 /** The etcd shared by the suites of a project, and what tests open on it: closed after each test. */
 export interface TestEtcd {

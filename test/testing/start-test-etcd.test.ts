@@ -175,7 +175,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
       const first = await strikes(1);
       expect(await strikes(1)).toBe(first);
       expect(await strikes(2)).not.toBe(first);
-      expect([...first].filter((mark) => mark === 'x').length).toBeGreaterThan(3);
+      expect(first.replaceAll('.', '').length).toBeGreaterThan(3);
     });
   },
 );

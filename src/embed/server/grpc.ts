@@ -91,7 +91,11 @@ function unary(
     const act = (): object => {
       // A request that was held up is not served any more when its client has gone.
       if (call.cancelled) throw new EtcdError(status.CANCELLED, 'context canceled');
-      return rpc.run(parse(backend, call.request, (bytes) => rpc.decode(bytes), rpc.isWrite));
+      const { request: bytes } = call;
+      const request = parse(backend, bytes, (message) => rpc.decode(message));
+      return rpc.run(request, () => {
+        if (bytes.length + ENVELOPE > backend.maxRequestBytes) throw refusal('requestTooLarge');
+      });
     };
     if (!faults.none) {
       void settle(faults.run(name, act), done);
@@ -110,7 +114,7 @@ function rangeStream(
   stream: ServerWritableStream<Buffer, Init<RangeStreamResponse>>,
 ): void {
   const act = (): Promise<void> => {
-    const request = parse(backend, stream.request, (b) => RangeRequest.decode(b), false);
+    const request = parse(backend, stream.request, (b) => RangeRequest.decode(b));
     checkRangeStream(request);
     const result = backend.kv.range(request);
     const pieces = inPieces(
@@ -143,7 +147,7 @@ function serve<Request extends object, Reply extends object>(
   user: StreamUser<Request>,
 ): void {
   const act = (bytes: Buffer): void => {
-    if (!stream.cancelled) user.request(parse(backend, bytes, (b) => codec.decode(b), false));
+    if (!stream.cancelled) user.request(parse(backend, bytes, (b) => codec.decode(b)));
     // Who does not read answers gets no more of them by asking.
     if (stream.writableNeedDrain) stream.pause();
   };
@@ -186,18 +190,12 @@ function whole(backend: Backend, response: Init<WatchResponse>): Init<WatchRespo
   return { ...response, header: backend.header(response.header) };
 }
 
-function parse<T>(
-  { maxMessageBytes, maxRequestBytes }: Backend,
-  bytes: Buffer,
-  decode: (bytes: Buffer) => T,
-  isWrite: boolean,
-): T {
+function parse<T>({ maxMessageBytes }: Backend, bytes: Buffer, decode: (bytes: Buffer) => T): T {
   if (bytes.length > maxMessageBytes) {
     const sizes = `${bytes.length} vs. ${maxMessageBytes}`;
     const details = `grpc: received message larger than max (${sizes})`;
     throw new EtcdError(status.RESOURCE_EXHAUSTED, details);
   }
-  if (isWrite && bytes.length + ENVELOPE > maxRequestBytes) throw refusal('requestTooLarge');
   try {
     return decode(bytes);
   } catch (error) {

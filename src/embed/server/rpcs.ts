@@ -2,6 +2,7 @@ import { status } from '@grpc/grpc-js';
 import type { Backend } from './backend.js';
 import { EtcdError } from './errors.js';
 import type { RpcName } from './faults.js';
+import type { CheckSize } from './kv/kv.js';
 import {
   AlarmResponse,
   HealthCheckRequest,
@@ -19,13 +20,15 @@ export const VERSION = '3.7.3';
 
 /** A call with one request and one reply, whose types only its own functions know. */
 export interface UnaryRpc {
-  /** Whether etcd limits the size of the request, because it goes through consensus. */
-  readonly isWrite: boolean;
   /** @throws Error if the bytes are no such request. */
   decode(bytes: Uint8Array): object;
   encode(reply: object): Buffer;
-  /** @throws EtcdError where etcd refuses. */
-  run(request: object): object;
+  /**
+   * Calls `checkSize` for a request that is in order and goes through consensus.
+   *
+   * @throws EtcdError where etcd refuses.
+   */
+  run(request: object, checkSize: CheckSize): object;
 }
 
 /** Who is served, as far as clients may know. */
@@ -47,42 +50,47 @@ type Entry = [name: RpcName, rpc: UnaryRpc];
 
 function kvRpcs(backend: Backend): Entry[] {
   const { kv: service } = backend;
-  const read = define(backend, false);
-  const write = define(backend, true);
+  const call = define(backend);
   return [
-    ['KV.Range', read(kv.RangeRequest, kv.RangeResponse, (r) => service.range(r))],
-    ['KV.Put', write(kv.PutRequest, kv.PutResponse, (r) => service.put(r))],
+    ['KV.Range', call(kv.RangeRequest, kv.RangeResponse, (r) => service.range(r))],
+    ['KV.Put', call(kv.PutRequest, kv.PutResponse, (r, checkSize) => service.put(r, checkSize))],
     [
       'KV.DeleteRange',
-      write(kv.DeleteRangeRequest, kv.DeleteRangeResponse, (r) => service.deleteRange(r)),
+      call(kv.DeleteRangeRequest, kv.DeleteRangeResponse, (r, checkSize) =>
+        service.deleteRange(r, checkSize),
+      ),
     ],
-    ['KV.Txn', write(kv.TxnRequest, kv.TxnResponse, (r) => service.txn(r))],
-    ['KV.Compact', write(kv.CompactionRequest, kv.HeaderOnly, (r) => service.compact(r))],
+    ['KV.Txn', call(kv.TxnRequest, kv.TxnResponse, (r, checkSize) => service.txn(r, checkSize))],
+    [
+      'KV.Compact',
+      call(kv.CompactionRequest, kv.HeaderOnly, (r, checkSize) => service.compact(r, checkSize)),
+    ],
   ];
 }
 
 function leaseRpcs(backend: Backend): Entry[] {
   const { leases } = backend;
-  const read = define(backend, false);
-  const write = define(backend, true);
+  const call = define(backend);
   return [
     [
       'Lease.LeaseGrant',
-      write(lease.LeaseGrantRequest, lease.LeaseGrantResponse, (r) => {
+      call(lease.LeaseGrantRequest, lease.LeaseGrantResponse, (r, checkSize) => {
+        checkSize();
         const { id, ttl } = leases.grant(r.ttl, r.id);
         return { id, ttl };
       }),
     ],
     [
       'Lease.LeaseRevoke',
-      write(lease.LeaseId, kv.HeaderOnly, ({ id }) => {
+      call(lease.LeaseId, kv.HeaderOnly, ({ id }, checkSize) => {
+        checkSize();
         leases.revoke(id);
         return {};
       }),
     ],
     [
       'Lease.LeaseTimeToLive',
-      read(lease.LeaseTimeToLiveRequest, lease.LeaseTimeToLiveResponse, ({ id, keys }) => {
+      call(lease.LeaseTimeToLiveRequest, lease.LeaseTimeToLiveResponse, ({ id, keys }) => {
         const found = leases.timeToLive(id);
         if (!found) return { id, ttl: -1 };
         const attached = keys ? [...found.keys] : [];
@@ -91,22 +99,22 @@ function leaseRpcs(backend: Backend): Entry[] {
     ],
     [
       'Lease.LeaseLeases',
-      read(Empty, lease.LeaseLeasesResponse, () => ({ leases: leases.list() })),
+      call(Empty, lease.LeaseLeasesResponse, () => ({ leases: leases.list() })),
     ],
   ];
 }
 
 function clusterRpcs(backend: Backend, identity: Identity): Entry[] {
-  const read = define(backend, false);
+  const call = define(backend);
   const { memberId, store } = backend;
   return [
     [
       'Cluster.MemberList',
-      read(Empty, MemberListResponse, () => ({ members: [{ id: memberId, ...identity }] })),
+      call(Empty, MemberListResponse, () => ({ members: [{ id: memberId, ...identity }] })),
     ],
     [
       'Maintenance.Status',
-      read(Empty, StatusResponse, () => ({
+      call(Empty, StatusResponse, () => ({
         version: VERSION,
         storageVersion: VERSION.replace(/\d+$/, '0'),
         dbSize: store.bytes,
@@ -117,8 +125,8 @@ function clusterRpcs(backend: Backend, identity: Identity): Entry[] {
         raftAppliedIndex: store.revision,
       })),
     ],
-    ['Maintenance.Alarm', read(Empty, AlarmResponse, () => ({}))],
-    ['Health.Check', rpc(HealthCheckRequest, HealthCheckResponse, false, checkHealth)],
+    ['Maintenance.Alarm', call(Empty, AlarmResponse, () => ({}))],
+    ['Health.Check', rpc(HealthCheckRequest, HealthCheckResponse, checkHealth)],
   ];
 }
 
@@ -132,28 +140,26 @@ function checkHealth({ service }: HealthCheckRequest): Init<HealthCheckResponse>
 function rpc<Request extends object, Reply extends object>(
   request: Codec<Request>,
   reply: Codec<Reply>,
-  isWrite: boolean,
-  run: (request: Request) => Init<Reply>,
+  run: (request: Request, checkSize: CheckSize) => Init<Reply>,
 ): UnaryRpc {
   return {
-    isWrite,
     decode: (bytes) => request.decode(bytes),
     encode: (message) => reply.encode(message as Init<Reply>),
-    run: (message) => run(message as Request),
+    run: (message, checkSize) => run(message as Request, checkSize),
   };
 }
 
 type Define = <Request extends object, Reply extends object>(
   request: Codec<Request>,
   reply: Codec<Reply>,
-  run: (request: Request) => Init<Reply>,
+  run: (request: Request, checkSize: CheckSize) => Init<Reply>,
 ) => UnaryRpc;
 
 /** The replies of these calls get a whole header, whatever they have of one. */
-function define(backend: Backend, isWrite: boolean): Define {
+function define(backend: Backend): Define {
   return (request, reply, run) =>
-    rpc(request, reply, isWrite, (message) => {
-      const response = run(message);
+    rpc(request, reply, (message, checkSize) => {
+      const response = run(message, checkSize);
       const { header } = response as { readonly header?: Init<ResponseHeader> };
       return Object.assign(response, { header: backend.header(header) });
     });

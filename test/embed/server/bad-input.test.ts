@@ -13,7 +13,7 @@ import { type InProcessEtcd, start } from '../../../src/embed/index.js';
 import { pathOf } from '../../../src/embed/server/grpc-method.js';
 import { PutRequest, RequestOp, TxnRequest } from '../../../src/embed/server/wire/kv.js';
 import { WatchRequest, WatchResponse } from '../../../src/embed/server/wire/watch.js';
-import { RawClient } from '../../differential/raw-client.js';
+import { RawClient } from '../../support/raw-client.js';
 
 const MiB = 1024 * 1024;
 const patience = { timeout: 20_000, interval: 10 };

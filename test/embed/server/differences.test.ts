@@ -4,7 +4,7 @@ import { type EmbeddedEtcd, start } from '../../../src/embed/index.js';
 import type { Init } from '../../../src/embed/server/wire/codec.js';
 import type { KeyValue } from '../../../src/embed/server/wire/common.js';
 import type { WatchRequest, WatchResponse } from '../../../src/embed/server/wire/watch.js';
-import { RawClient } from '../../differential/raw-client.js';
+import { RawClient } from '../../support/raw-client.js';
 
 // Each was a difference between etcd and the in-process server once; the first must go on like this, too.
 
@@ -123,6 +123,30 @@ describe.each(etcds)('$name', (engine) => {
       const success = [{ range: { key: 'both' }, put: { key: 'both', value: 'y' } }];
       const { responses } = await client.call('KV.Txn', { success });
       expect(responses).toMatchObject([{ range: undefined, put: {} }]);
+    });
+  });
+
+  describe('requests that are too large', () => {
+    const large = 'v'.repeat(1_600_000);
+
+    it('are refused for what else is wrong with them first', async () => {
+      const twice = { key: 'twice' };
+      await expect(client.call('KV.Put', { value: large })).rejects.toMatchObject({
+        details: 'etcdserver: key is not provided',
+      });
+      const compare = [{ key: 'twice', target: 3, value: large }];
+      const success = [{ put: twice }, { put: twice }];
+      await expect(client.call('KV.Txn', { compare, success })).rejects.toMatchObject({
+        details: 'etcdserver: duplicate key given in txn request',
+      });
+    });
+
+    it('are answered if they only read', async () => {
+      const compare = [{ key: 'key', target: 3, value: large }];
+      const failure = [{ range: { key: 'key' } }];
+      expect(await client.call('KV.Txn', { compare, failure })).toMatchObject({
+        responses: [{ range: {} }],
+      });
     });
   });
 

@@ -10,7 +10,7 @@ import { FaultProxy, type InProcessOptions, start } from '../../../src/embed/ind
 import { pathOf } from '../../../src/embed/server/grpc-method.js';
 import { HealthCheckRequest, HealthCheckResponse } from '../../../src/embed/server/wire/cluster.js';
 import { ArgumentError, ClosedError, Etcd3Store, UnavailableError } from '../../../src/index.js';
-import { RawClient } from '../../differential/raw-client.js';
+import { RawClient } from '../../support/raw-client.js';
 import { makeCertificate } from '../process/support/certificates.js';
 
 const patience = { timeout: 20_000, interval: 10 };

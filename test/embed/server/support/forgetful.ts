@@ -1,5 +1,5 @@
 import { start } from '../../../../src/embed/index.js';
-import { RawClient } from '../../../differential/raw-client.js';
+import { RawClient } from '../../../support/raw-client.js';
 
 // A process that starts an etcd and uses it, and forgets to stop it. It must end all the same.
 const etcd = await start();
