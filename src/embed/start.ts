@@ -37,6 +37,9 @@ export async function start(
 ): Promise<EtcdCluster>;
 export async function start(options?: InProcessOptions): Promise<InProcessEtcd>;
 export async function start(
+  options: InProcessOptions | (EtcdOptions & { readonly engine: 'etcd' }),
+): Promise<EmbeddedEtcd>;
+export async function start(
   options: InProcessOptions | (EtcdOptions & { readonly engine: 'etcd' }) = {},
 ): Promise<EmbeddedEtcd> {
   switch (options.engine) {

@@ -55,7 +55,8 @@ export class VirtualClock implements Clock {
   /**
    * Lets `ms` pass: runs what falls due, in order and each at its time, with all that it leads to within this
    * process before the next. Resolves when all of that is done; calls that overlap wait for each other.
-   * What is on its way over a network is not waited for: no clock of ours moves that.
+   * What is on its way over a network is not waited for, as no clock of ours moves that; nor is work that needs many
+   * turns of the event loop, such as telling a watch of a long history.
    *
    * @throws ArgumentError if `ms` is not a number of milliseconds >= 0.
    * @throws what a callback throws; time then stands where that happened.

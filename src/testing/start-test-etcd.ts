@@ -1,16 +1,21 @@
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { containerWith } from '../container.js';
 import { type Coordinator, connect } from '../coordinator.js';
-import { type Clock, systemClock } from '../core/clock.js';
-import { ArgumentError } from '../core/errors.js';
+import type { Clock } from '../core/clock.js';
+import { ArgumentError, ClosedError } from '../core/errors.js';
+import type { TlsOptions } from '../core/etcd3-options.js';
 import { Etcd3Store } from '../core/etcd3-store.js';
 import type { Session, SessionOptions } from '../core/session.js';
 import type { Store } from '../core/store.js';
 import type { Faults } from '../embed/server/faults.js';
 import type { InProcessEtcd } from '../embed/server/in-process-etcd.js';
 import type { InProcessOptions } from '../embed/server/options.js';
+import type { EtcdTlsFiles } from '../embed/shared-options.js';
 import { start } from '../embed/start.js';
 import { VirtualClock } from '../embed/virtual-clock.js';
+
+const SECOND = 1000;
 
 /** How an etcd for tests is started. */
 export interface TestEtcdOptions extends Omit<InProcessOptions, 'engine' | 'clock'> {
@@ -44,17 +49,26 @@ export class TestEtcd implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #coordinators: Coordinator[] = [];
   readonly #stores: Store[] = [];
+  readonly #tls: TlsOptions | undefined;
+  #stopping: Promise<void> | undefined;
 
   /** @internal */
-  constructor(server: InProcessEtcd, clock: Clock) {
+  constructor(server: InProcessEtcd, tls?: TlsOptions) {
     this.server = server;
     this.store = server.store({ faults: false });
-    this.#clock = clock;
+    this.#clock = server.clock;
+    this.#tls = tls;
   }
 
-  /** Where clients connect, for code under test that connects by itself. */
+  /**
+   * Where clients connect, for code under test that connects by itself.
+   *
+   * @throws ArgumentError if it was started with an empty `listenClientUrls`
+   */
   get endpoint(): string {
-    return this.server.endpoints[0] as string;
+    const [endpoint] = this.server.endpoints;
+    if (endpoint === undefined) throw new ArgumentError('listenClientUrls', 'not empty', []);
+    return endpoint;
   }
 
   /** Makes calls fail. */
@@ -62,12 +76,21 @@ export class TestEtcd implements AsyncDisposable {
     return this.server.faults;
   }
 
-  /** Connects as a process of its own would. Closed by `stop()` at the latest. */
+  /**
+   * Connects as a process of its own would. Closed by `stop()` at the latest.
+   *
+   * @throws ArgumentError if an option is not usable
+   * @throws ClosedError after `stop()`
+   */
   async connect(options: TestConnectOptions = {}): Promise<Coordinator> {
     const { session, transport = 'direct', decorate = (store) => store } = options;
+    if (transport !== 'direct' && transport !== 'grpc') {
+      throw new ArgumentError('transport', "'direct' or 'grpc'", transport);
+    }
+    if (this.#stopping) throw new ClosedError('etcd');
     const { endpoints } = this.server;
-    const store =
-      transport === 'grpc' ? new Etcd3Store({ endpoints }, this.#clock) : this.server.store();
+    const reach = { endpoints, ...(this.#tls && { tls: this.#tls }) };
+    const store = transport === 'grpc' ? new Etcd3Store(reach, this.#clock) : this.server.store();
     this.#stores.push(store);
     const container = containerWith({ clock: this.#clock, store: decorate(store) });
     const coordinator = await connect({ endpoints, ...(session && { session }), container });
@@ -100,16 +123,25 @@ export class TestEtcd implements AsyncDisposable {
   }
 
   /** Closes what `connect` opened, and ends the server. Calling it again waits for the same end. */
-  async stop(): Promise<void> {
-    this.faults.clear();
-    await Promise.all(this.#coordinators.map((coordinator) => coordinator.close(0)));
-    for (const store of this.#stores) store.close();
-    await this.server.stop();
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
   }
 
   /** The same as `stop()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.faults.clear();
+    const closing = Promise.allSettled(
+      this.#coordinators.map((coordinator) => coordinator.close(0)),
+    );
+    if (this.#clock instanceof VirtualClock) await letTimePass(this.#clock, closing);
+    await closing;
+    for (const store of this.#stores) store.close();
+    await this.server.stop();
   }
 }
 
@@ -123,7 +155,24 @@ export async function startTestEtcd(options: TestEtcdOptions = {}): Promise<Test
   if (time !== 'real' && time !== 'virtual') {
     throw new ArgumentError('time', "'real' or 'virtual'", time);
   }
-  if (time === 'real') return new TestEtcd(await start(rest), systemClock);
-  const clock = new VirtualClock();
-  return new TestEtcd(await start({ ...rest, clock }), clock);
+  const tls = rest.tls && (await clientTls(rest.tls));
+  if (time === 'real') return new TestEtcd(await start(rest), tls);
+  return new TestEtcd(await start({ ...rest, clock: new VirtualClock() }), tls);
+}
+
+/** What a client needs to be let in: the server's own certificate serves both sides. */
+async function clientTls({ cert, key, ca = cert }: EtcdTlsFiles): Promise<TlsOptions> {
+  const [certPem, keyPem, caPem] = await Promise.all([cert, key, ca].map((file) => readFile(file)));
+  return { cert: certPem as Buffer, key: keyPem as Buffer, ca: caPem as Buffer };
+}
+
+/** Lets time pass until `end`, which may wait for it. */
+async function letTimePass(clock: VirtualClock, end: Promise<unknown>): Promise<void> {
+  const state = { isOver: false };
+  const watch = async (): Promise<void> => {
+    await end;
+    state.isOver = true;
+  };
+  void watch();
+  while (!state.isOver) await clock.advance(SECOND);
 }

@@ -12,6 +12,9 @@ export interface WaitForOptions extends WaitOptions {
   readonly interval?: number;
 }
 
+/** Milliseconds for a look after time was up. */
+const LAST_LOOK = 100;
+
 /** What is left of a value that is there. */
 export type Present<T> = T extends false | null | undefined | void ? never : T;
 
@@ -41,9 +44,13 @@ export async function waitFor<T>(
   const release = onAbort(signal, () => limit.abort());
   let last: Look<T> | undefined;
   try {
-    while (!limit.signal.aborted) {
-      last = await look(condition, last, limit.signal);
+    for (let inTime = true; inTime; ) {
+      signal?.throwIfAborted();
+      inTime = !limit.signal.aborted;
+      // When time is up during a pause there is one more look: it may have come true meanwhile.
+      last = await look(condition, last, inTime ? limit.signal : AbortSignal.timeout(LAST_LOOK));
       if (last && 'value' in last && isPresent(last.value)) return last.value;
+      if (limit.signal.aborted) break;
       await delay(interval, undefined, { signal: limit.signal }).catch(() => {});
     }
   } finally {

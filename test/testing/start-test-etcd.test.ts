@@ -1,18 +1,26 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { folderOf } from '../../src/core/keys.js';
 import {
   ArgumentError,
+  ClosedError,
   CoordinationError,
   RefusedError,
   UnavailableError,
   WaitTimeoutError,
+  type Watch,
+  type WatchEvent,
 } from '../../src/index.js';
 import {
+  type Fault,
   holdSuite,
   startTestEtcd,
   type TestConnectOptions,
   type TestEtcd,
 } from '../../src/testing/index.js';
+import { makeCertificate } from '../embed/process/support/certificates.js';
 import { runCases } from '../support/run-cases.js';
 
 const hour = 3_600_000;
@@ -68,10 +76,53 @@ describe('an etcd with virtual time', () => {
   });
 });
 
+describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
+  'an etcd with virtual time, over %s,',
+  (transport) => {
+    it.each<Fault['kind']>(['drop-request', 'drop-reply', 'delay', 'error', 'hang'])(
+      'stops, and twice, while a session is being closed against a fault: %s',
+      async (kind) => {
+        const etcd = await startTestEtcd({ time: 'virtual' });
+        const coordinator = await etcd.connect({ transport });
+        const fault = etcd.faults.add({ rpc: '*', kind });
+        const closing = coordinator.close();
+        await expect.poll(() => fault.hits).toBeGreaterThan(0);
+        await Promise.all([etcd.stop(), etcd.stop()]);
+        await closing;
+      },
+    );
+  },
+);
+
+it('lets nobody in after it was stopped', async () => {
+  const etcd = await startTestEtcd();
+  await etcd.stop();
+  await expect(etcd.connect()).rejects.toThrow(ClosedError);
+  expect(() => etcd.server.store()).toThrow(ClosedError);
+});
+
+it('serves and connects over TLS', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'etcd-recipes-'));
+  try {
+    await using etcd = await startTestEtcd({
+      tls: { ...makeCertificate(dir), clientCertAuth: true },
+    });
+    const coordinator = await etcd.connect({ transport: 'grpc' });
+    expect(await (await coordinator.mutex('m').acquire()).release()).toBe(true);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
 it('says that time is real when it is told to advance', async () => {
   await using etcd = await startTestEtcd();
   await expect(etcd.advance(1)).rejects.toThrow(CoordinationError);
   await expect(startTestEtcd({ time: 'fast' as 'real' })).rejects.toThrow(ArgumentError);
+  await expect(etcd.connect({ transport: 'tcp' as 'grpc' })).rejects.toThrow(ArgumentError);
+  await expect(etcd.store.read({ key: 'k' }, { timeout: Number.NaN })).rejects.toThrow(
+    ArgumentError,
+  );
+  await expect(etcd.store.grant(1n, Number.NaN)).rejects.toThrow(ArgumentError);
 });
 
 it.each<TestConnectOptions['transport']>(['direct', 'grpc'])(
@@ -158,6 +209,39 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
       });
     });
 
+    it('that drops the reply drops a refusal as well', async () => {
+      await set(async (etcd, put) => {
+        etcd.faults.add({ rpc: 'KV.Txn', kind: 'drop-reply', times: 2 });
+        await expect(put('')).rejects.toBeInstanceOf(UnavailableError);
+      });
+    });
+
+    it('holds up a watch, or breaks it, and the watch comes back', async () => {
+      await using etcd = await startTestEtcd();
+      const { store } = await etcd.connect({ transport });
+      const watches: Watch[] = [];
+      const seen: string[] = [];
+      const listener = {
+        events: (events: readonly WatchEvent[]) =>
+          seen.push(...events.map(({ kv }) => `${kv.key}`)),
+        gap: () => {},
+        closed: () => {},
+      };
+      const broken = etcd.faults.add({ rpc: 'Watch.Watch', kind: 'drop-request', times: 1 });
+      watches.push(store.watch({ key: 'a' }, listener));
+      await watches[0]?.ready;
+      expect(broken.hits).toBe(1);
+      const held = etcd.faults.add({ rpc: 'Watch.Watch', kind: 'hang', times: 1 });
+      watches.push(store.watch({ key: 'b' }, listener));
+      await expect.poll(() => held.hits).toBe(1);
+      expect(watches[1]?.since).toBe(undefined);
+      held.remove();
+      await watches[1]?.ready;
+      for (const key of ['a', 'b'])
+        await etcd.store.commit({ success: [{ put: { key, value: '' } }] });
+      await expect.poll(() => seen).toEqual(['a', 'b']);
+    });
+
     it('by probability strikes the same calls with the same seed', async () => {
       const strikes = async (seed: number): Promise<string> => {
         let pattern = '';
@@ -181,7 +265,12 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
 );
 
 it.each([
-  [{ rpc: 'KV.Get', kind: 'hang' }, /^rpc must be one of KV.Range, .* got 'KV.Get'$/],
+  [{ rpc: 'KV.Get', kind: 'hang' }, /^rpc must be one or some of KV.Range, .* got 'KV.Get'$/],
+  [{ rpc: [], kind: 'hang' }, /^rpc must be one or some of/],
+  [{ kind: 'hang' }, /^rpc must be one or some of .* got undefined$/],
+  [{ rpc: '*', kind: 'delay', delay: 3e9 }, /^delay must be .* got 3000000000$/],
+  [{ rpc: '*', kind: 'error', code: '14' }, /^code must be the name of one of gRPC's errors/],
+  [{ rpc: '*', kind: 'error', message: 5 }, /^message must be a text, got 5$/],
   [{ rpc: '*', kind: 'explode' }, /^kind must be one of drop-request, .* got 'explode'$/],
   [{ rpc: '*', kind: 'hang', times: 0 }, /^times must be a whole number >= 1, got 0$/],
   [{ rpc: '*', kind: 'hang', probability: 2 }, /^probability must be a number from 0 to 1, got 2$/],

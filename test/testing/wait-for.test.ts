@@ -10,6 +10,14 @@ const failure = async (promise: Promise<unknown>): Promise<CoordinationError> =>
 };
 
 describe('waiting for a condition', () => {
+  it('looks once more when time is up during a pause', async () => {
+    let value = false;
+    setTimeout(() => {
+      value = true;
+    }, 20);
+    expect(await waitFor(() => value, { timeout: 100, interval: 10_000 })).toBe(true);
+  });
+
   it('gives what it gave when it was there', async () => {
     const answers = [undefined, null, false, 'there', 'not looked at'];
     expect(await waitFor(() => answers.shift(), { interval: 0 })).toBe('there');

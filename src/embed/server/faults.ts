@@ -3,6 +3,8 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import type { Clock } from '../../core/clock.js';
 import { ArgumentError } from '../../core/errors.js';
+import { onAbort } from '../../core/signals.js';
+import { milliseconds } from '../../core/validate.js';
 import { EtcdError } from './errors.js';
 
 /** The calls that can be made to fail; the last two are streams, where each message of the client counts. */
@@ -38,10 +40,11 @@ export interface Fault {
   /**
    * - `drop-request`: the connection breaks before etcd sees the request: no effect, and `UNAVAILABLE`;
    * - `drop-reply`: it breaks when etcd is done: the request took effect, and the client cannot know;
-   * - `delay`: the request arrives `delay` milliseconds late; one that was given up meanwhile has no effect;
+   * - `delay`: the request arrives `delay` milliseconds late, or when the fault is removed; one that was given up
+   *   meanwhile has no effect;
    * - `error`: etcd refuses with `code` and `message`, without effect;
-   * - `hang`: the request has no effect and no answer; a stream stays open and silent. When the fault is removed,
-   *   the connection breaks.
+   * - `hang`: the request has no effect and no answer; on a stream, that message and those after it. When the fault
+   *   is removed, the connection breaks.
    */
   readonly kind: 'drop-request' | 'drop-reply' | 'delay' | 'error' | 'hang';
   /** How often. @defaultValue until it is removed */
@@ -62,7 +65,7 @@ export interface Fault {
 export interface ActiveFault {
   /** How many calls it has made fail. */
   readonly hits: number;
-  /** Ends it. The connections of calls that hang break. */
+  /** Ends it: connections of calls that hang break, and what is delayed arrives. */
   remove(): void;
 }
 
@@ -70,7 +73,8 @@ export interface ActiveFault {
 export class Faults {
   readonly #clock: Clock;
   readonly #active = new Set<Rule>();
-  readonly #hanging = new Map<() => void, Rule>();
+  /** Those that hold up calls, also when they strike no more. */
+  readonly #holding = new Set<Rule>();
 
   /** @internal */
   constructor(clock: Clock) {
@@ -92,11 +96,16 @@ export class Faults {
 
   /** Ends all faults, as `remove` does. */
   clear(): void {
-    for (const rule of new Set([...this.#active, ...this.#hanging.values()])) this.#remove(rule);
+    for (const rule of [...this.#active, ...this.#holding]) this.#remove(rule);
   }
 
-  /** Lets a call through, or does to it what is to be done. @internal */
-  async run<T>(rpc: RpcName, act: () => T): Promise<T> {
+  /**
+   * Lets a call through, or does to it what is to be done.
+   *
+   * @param gone - aborts when nobody waits for the call any more
+   * @internal
+   */
+  async run<T>(rpc: RpcName, act: () => T, gone?: AbortSignal): Promise<T> {
     const rule = [...this.#active].find((one) => one.strikes(rpc));
     if (!rule) return act();
     if (rule.isSpent) this.#active.delete(rule);
@@ -105,38 +114,61 @@ export class Faults {
       case 'drop-request':
         throw broken();
       case 'drop-reply':
-        act();
+        attempt(act);
         throw broken();
       case 'delay':
-        await this.#clock.sleep(delay);
+        await this.#hold(rule, gone, delay);
         return act();
       case 'error':
         throw new EtcdError(status[code], message ?? 'etcdserver: injected fault');
       default:
-        return this.#hang(rule);
+        await this.#hold(rule, gone);
+        throw broken();
     }
   }
 
-  #hang(rule: Rule): Promise<never> {
-    return new Promise((_, reject) => {
-      this.#hanging.set(() => reject(broken()), rule);
+  /** Waits until the fault is removed, the caller is gone, or `ms` have passed. */
+  #hold(rule: Rule, gone: AbortSignal | undefined, ms?: number): Promise<void> {
+    return new Promise((resolve) => {
+      const undo: (() => void)[] = [];
+      const letGo = (): void => {
+        for (const step of undo) step();
+        resolve();
+      };
+      rule.held.add(letGo);
+      this.#holding.add(rule);
+      undo.push(() => {
+        rule.held.delete(letGo);
+        if (rule.held.size === 0) this.#holding.delete(rule);
+      });
+      if (ms !== undefined) undo.push(this.#clock.after(ms, letGo));
+      undo.push(onAbort(gone, letGo));
     });
   }
 
   #remove(rule: Rule): void {
     this.#active.delete(rule);
-    for (const [letGo, cause] of this.#hanging) {
-      if (cause === rule && this.#hanging.delete(letGo)) letGo();
-    }
+    for (const letGo of rule.held) letGo();
   }
 }
 
 const broken = (): EtcdError =>
   new EtcdError(status.UNAVAILABLE, 'connection dropped by an injected fault');
 
+/** What comes of it is lost, a refusal too. */
+function attempt(act: () => unknown): void {
+  try {
+    act();
+  } catch {
+    // Nobody is told.
+  }
+}
+
 class Rule implements ActiveFault {
   readonly fault: Fault;
   hits = 0;
+  /** Lets calls go that it holds up. */
+  readonly held = new Set<() => void>();
   readonly remove: () => void;
   readonly #random: () => number;
 
@@ -153,7 +185,8 @@ class Rule implements ActiveFault {
 
   strikes(call: RpcName): boolean {
     const { rpc, probability = 1 } = this.fault;
-    const concerned = rpc === '*' || (typeof rpc === 'string' ? rpc === call : rpc.includes(call));
+    const names: readonly string[] = typeof rpc === 'string' ? [rpc] : rpc;
+    const concerned = names.includes('*') || names.includes(call);
     if (!concerned || this.#random() >= probability) return false;
     this.hits += 1;
     return true;
@@ -162,10 +195,11 @@ class Rule implements ActiveFault {
 
 const kinds: readonly string[] = ['drop-request', 'drop-reply', 'delay', 'error', 'hang'];
 
-function checkFault({ rpc, kind, times, probability, seed, delay, code }: Fault): void {
+function checkFault({ rpc, kind, times, probability, seed, delay, code, message }: Fault): void {
   const names: readonly string[] = [...RPC_NAMES, '*'];
-  for (const name of typeof rpc === 'string' ? [rpc] : rpc) {
-    if (!names.includes(name)) throw new ArgumentError('rpc', `one of ${names.join(', ')}`, name);
+  const given = typeof rpc === 'string' ? [rpc] : rpc;
+  if (!Array.isArray(given) || given.length === 0 || !given.every((name) => names.includes(name))) {
+    throw new ArgumentError('rpc', `one or some of ${names.join(', ')}`, rpc);
   }
   if (!kinds.includes(kind)) throw new ArgumentError('kind', `one of ${kinds.join(', ')}`, kind);
   if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1)) {
@@ -177,10 +211,12 @@ function checkFault({ rpc, kind, times, probability, seed, delay, code }: Fault)
   if (seed !== undefined && !Number.isSafeInteger(seed)) {
     throw new ArgumentError('seed', 'a whole number', seed);
   }
-  if (delay !== undefined && !(Number.isFinite(delay) && delay >= 0)) {
-    throw new ArgumentError('delay', 'a finite number of milliseconds >= 0', delay);
-  }
-  if (code !== undefined && !(code in status && code !== 'OK')) {
+  milliseconds('delay', delay ?? 0);
+  // The enumeration has the numbers as keys too.
+  if (code !== undefined && (typeof status[code] !== 'number' || code === 'OK')) {
     throw new ArgumentError('code', "the name of one of gRPC's errors", code);
+  }
+  if (message !== undefined && typeof message !== 'string') {
+    throw new ArgumentError('message', 'a text', message);
   }
 }

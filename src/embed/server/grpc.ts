@@ -76,7 +76,12 @@ export function grpcServer(served: Served): Server {
     const user = backend.watchStream((response) => stream.write(whole(backend, response)));
     serve(stream, 'Watch.Watch', WatchRequest, served, user);
   });
-  add('KV.RangeStream', 'replies', RangeStreamResponse, (stream) => rangeStream(served, stream));
+  add(
+    'KV.RangeStream',
+    'replies',
+    RangeStreamResponse,
+    (stream) => void rangeStream(served, stream),
+  );
   add('Health.Watch', 'replies', HealthCheckResponse, (stream) => stream.write({ status: 1 }));
   refuseTheRest(server);
   return server;
@@ -98,7 +103,7 @@ function unary(
       });
     };
     if (!faults.none) {
-      void settle(faults.run(name, act), done);
+      void settle(faults.run(name, act, goneOf(call)), done);
       return;
     }
     try {
@@ -109,26 +114,31 @@ function unary(
   };
 }
 
-function rangeStream(
+async function rangeStream(
   { backend, faults }: Served,
   stream: ServerWritableStream<Buffer, Init<RangeStreamResponse>>,
-): void {
-  const act = (): Promise<void> => {
+): Promise<void> {
+  const read = (): Init<RangeResponse> => {
     const request = parse(backend, stream.request, (b) => RangeRequest.decode(b));
     checkRangeStream(request);
     const result = backend.kv.range(request);
-    const pieces = inPieces(
-      { ...result, header: backend.header(result.header) },
-      backend.maxRequestBytes,
-    );
-    return pipeline(
-      Readable.from(pieces).map((rangeResponse: Init<RangeResponse>) => ({ rangeResponse })),
-      stream as unknown as Writable,
-    );
+    return { ...result, header: backend.header(result.header) };
   };
-  faults.run('KV.RangeStream', act).catch((error: unknown) => {
+  try {
+    const result = await faults.run('KV.RangeStream', read, goneOf(stream));
+    const pieces = Readable.from(inPieces(result, backend.maxRequestBytes));
+    const messages = pieces.map((rangeResponse: Init<RangeResponse>) => ({ rangeResponse }));
+    await pipeline(messages, stream as unknown as Writable);
+  } catch (error) {
     stream.emit('error', toStatus(error));
-  });
+  }
+}
+
+/** Aborts when the client of a call is gone. */
+function goneOf(call: { once(event: 'cancelled', listener: () => void): unknown }): AbortSignal {
+  const controller = new AbortController();
+  call.once('cancelled', () => controller.abort());
+  return controller.signal;
 }
 
 async function settle(reply: Promise<object>, done: sendUnaryData<object>): Promise<void> {
@@ -151,16 +161,22 @@ function serve<Request extends object, Reply extends object>(
     // Who does not read answers gets no more of them by asking.
     if (stream.writableNeedDrain) stream.pause();
   };
+  const gone = goneOf(stream);
   const close = (): void => user.close?.();
-  // Messages keep their order, whatever holds one of them up.
+  // Messages keep their order, whatever holds one of them up, and none gets through a connection that broke.
   let before = Promise.resolve();
+  let broken = false;
   const then = (step: () => Promise<void> | void): void => {
-    before = before.then(step).catch((error: unknown) => {
+    const unlessBroken = async (): Promise<void> => {
+      if (!broken) await step();
+    };
+    before = before.then(unlessBroken).catch((error: unknown) => {
+      broken = true;
       close();
       stream.emit('error', toStatus(error));
     });
   };
-  stream.on('data', (bytes: Buffer) => then(() => faults.run(name, () => act(bytes))));
+  stream.on('data', (bytes: Buffer) => then(() => faults.run(name, () => act(bytes), gone)));
   stream.on('end', () =>
     then(() => {
       close();

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Server } from '@grpc/grpc-js';
-import type { Clock } from '../../core/clock.js';
-import { CoordinationError } from '../../core/errors.js';
+import { type Clock, systemClock } from '../../core/clock.js';
+import { ClosedError, CoordinationError } from '../../core/errors.js';
 import type { Store } from '../../core/store.js';
 import { VirtualClock } from '../virtual-clock.js';
 import { Backend } from './backend.js';
@@ -40,6 +40,8 @@ export class InProcessEtcd implements AsyncDisposable {
   readonly ca: string | undefined;
   /** Makes calls fail, over connections as well as through `store()`. */
   readonly faults: Faults;
+  /** Where its time comes from. */
+  readonly clock: Clock;
   readonly #backend: Backend;
   readonly #server: Server;
   readonly #listeners: readonly Listener[];
@@ -52,8 +54,10 @@ export class InProcessEtcd implements AsyncDisposable {
     server: Server;
     listeners: readonly Listener[];
     ca: string | undefined;
+    clock: Clock;
   }) {
     this.#backend = parts.backend;
+    this.clock = parts.clock;
     this.#server = parts.server;
     this.#listeners = parts.listeners;
     this.faults = parts.faults;
@@ -83,12 +87,9 @@ export class InProcessEtcd implements AsyncDisposable {
     clientUrls.push(...listeners.map(({ url }) => url));
     const { tls } = options;
     const ca = tls && (await readFile(tls.ca ?? tls.cert, 'utf8'));
-    return new InProcessEtcd({ backend, faults, server, listeners, ca });
-  }
-
-  /** Where its time comes from. */
-  get clock(): Clock {
-    return this.#backend.clock;
+    // A caller that waits keeps the process alive, unlike the server itself.
+    const clock = given.clock ?? systemClock;
+    return new InProcessEtcd({ backend, faults, server, listeners, ca, clock });
   }
 
   /** What is in it now; so a test can see that nothing was left behind. */
@@ -107,9 +108,16 @@ export class InProcessEtcd implements AsyncDisposable {
    * A `Store` on its data without a connection in between: the fastest way, and one that takes no time of its own.
    *
    * @param options - `faults: false` for one that no fault touches, to set the scene and to look at it
+   * @throws ClosedError after `stop()`
    */
   store({ faults = true }: { readonly faults?: boolean } = {}): Store {
-    const store = new DirectStore(this.#backend, faults ? this.faults : new Faults(this.clock));
+    if (this.#stopping) throw new ClosedError('etcd');
+    const store = new DirectStore({
+      backend: this.#backend,
+      faults: faults ? this.faults : new Faults(this.clock),
+      clock: this.clock,
+      onClose: (closed) => this.#stores.delete(closed),
+    });
     this.#stores.add(store);
     return store;
   }

@@ -52,12 +52,15 @@ export interface InProcessOptions {
    * @defaultValue 600000
    */
   readonly watchProgressInterval?: number;
-  /** Pings to idle clients, so that one that is gone without a word leaves nothing behind. */
+  /**
+   * Pings to idle clients, so that one that is gone without a word leaves nothing behind.
+   * @defaultValue an `interval` of 60000 instead of etcd's 7200000
+   */
   readonly keepAlive?: EtcdPings;
 }
 
-/** Pings where nothing else is asked for, as etcd has them. */
-const PINGS = { interval: 7_200_000, timeout: 20_000 };
+/** Pings where nothing else is asked for. etcd waits for two hours; who develops restarts clients all day. */
+const PINGS = { interval: 60_000, timeout: 20_000 };
 
 /** All of them, with defaults filled in. */
 export type ResolvedOptions = Required<
@@ -88,6 +91,11 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
     keepAlive: PINGS,
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   } as ResolvedOptions;
+  for (const method of ['now', 'after', 'sleep'] as const) {
+    if (typeof resolved.clock?.[method] !== 'function') {
+      throw new ArgumentError('clock', 'a Clock, such as a VirtualClock', resolved.clock);
+    }
+  }
   checkName(resolved.name);
   checkUrls(resolved.listenClientUrls, scheme);
   if (options.tls === ('auto' as unknown)) {
@@ -117,7 +125,7 @@ function checkUrls(urls: readonly string[], scheme: string): void {
   const web = new RegExp(`^${scheme}://(localhost|[\\d.]+|\\[[\\da-f:.]+\\]):\\d+/?$`);
   for (const url of urls) {
     const path = /^unix:(?:\/\/)?(\/.+)$/.exec(String(url))?.[1];
-    if (path === undefined && !web.test(String(url))) {
+    if (path === undefined && !(web.test(String(url)) && URL.canParse(url))) {
       throw new ArgumentError('listenClientUrls', expected, url);
     }
     if (Buffer.byteLength(path ?? '') > LONGEST_PATH) {

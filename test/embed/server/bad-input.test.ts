@@ -11,7 +11,13 @@ import {
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type InProcessEtcd, start } from '../../../src/embed/index.js';
 import { pathOf } from '../../../src/embed/server/grpc-method.js';
-import { PutRequest, RequestOp, TxnRequest } from '../../../src/embed/server/wire/kv.js';
+import {
+  PutRequest,
+  RangeRequest,
+  RequestOp,
+  TxnRequest,
+} from '../../../src/embed/server/wire/kv.js';
+import { LeaseId } from '../../../src/embed/server/wire/lease.js';
 import { WatchRequest, WatchResponse } from '../../../src/embed/server/wire/watch.js';
 import { RawClient } from '../../support/raw-client.js';
 
@@ -222,6 +228,43 @@ it('ends the watch of a client that fell behind what is compacted', async () => 
   stream.resume();
   await vi.waitFor(() => expect(ends).toEqual([[true, 501]]), patience);
   stream.cancel();
+});
+
+describe('a fault', () => {
+  it('on a read in pieces ends the read and nothing else', async () => {
+    await raw.call('KV.Put', { key: 'k', value: 'v' });
+    for (const kind of ['drop-request', 'drop-reply', 'error'] as const) {
+      etcd.faults.add({ rpc: 'KV.RangeStream', kind, times: 1 });
+      const stream = client.makeServerStreamRequest(
+        pathOf('KV.RangeStream'),
+        asIs,
+        asIs,
+        RangeRequest.encode({ key: 'k' }),
+      );
+      stream.on('data', () => {});
+      const [error] = (await once(stream, 'error')) as [ServiceError];
+      expect(error.code).toBe(status.UNAVAILABLE);
+    }
+    await works();
+  });
+
+  it('that breaks a stream keeps back what was sent after', async () => {
+    await etcd.store().grant(1n, 60_000);
+    const fault = etcd.faults.add({ rpc: 'Lease.LeaseKeepAlive', kind: 'hang', times: 1 });
+    const stream = open('Lease.LeaseKeepAlive');
+    stream.on('data', () => {});
+    for (let i = 0; i < 5; i += 1) stream.write(LeaseId.encode({ id: 1n }));
+    await vi.waitFor(() => expect(fault.hits).toBe(1), patience);
+    await vi.waitFor(async () => {
+      const { ttl } = await raw.call('Lease.LeaseTimeToLive', { id: 1n });
+      expect(ttl).toBeLessThan(59);
+    }, patience);
+    fault.remove();
+    await once(stream, 'error');
+    await works();
+    const { ttl } = await raw.call('Lease.LeaseTimeToLive', { id: 1n });
+    expect(ttl).toBeLessThan(59);
+  });
 });
 
 describe('a connection', () => {

@@ -6,7 +6,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { FaultProxy, type InProcessOptions, start } from '../../../src/embed/index.js';
+import {
+  type EmbeddedEtcd,
+  FaultProxy,
+  type InProcessOptions,
+  start,
+} from '../../../src/embed/index.js';
 import { pathOf } from '../../../src/embed/server/grpc-method.js';
 import { HealthCheckRequest, HealthCheckResponse } from '../../../src/embed/server/wire/cluster.js';
 import { ArgumentError, ClosedError, Etcd3Store, UnavailableError } from '../../../src/index.js';
@@ -15,6 +20,12 @@ import { makeCertificate } from '../process/support/certificates.js';
 
 const patience = { timeout: 20_000, interval: 10 };
 const put = { success: [{ put: { key: 'k', value: 'v' } }] };
+
+/** Runs a script in a process of its own: its exit status, or the signal that ended it. */
+const run = (script: string): Promise<unknown[]> => {
+  const path = fileURLToPath(new URL(`support/${script}`, import.meta.url));
+  return once(spawn(process.execPath, ['--import', 'tsx', path], { stdio: 'inherit' }), 'exit');
+};
 
 let dir = '';
 beforeAll(async () => {
@@ -106,9 +117,17 @@ it('ends streams, calls and stores when it is stopped, and stops once', async ()
 });
 
 it('does not keep its process alive, with clients or without', async () => {
-  const script = fileURLToPath(new URL('support/forgetful.ts', import.meta.url));
-  const child = spawn(process.execPath, ['--import', 'tsx', script], { stdio: 'inherit' });
-  expect(await once(child, 'exit')).toEqual([0, null]);
+  expect(await run('forgetful.ts')).toEqual([0, null]);
+});
+
+it('keeps its process alive for a call that waits, until that has lost patience', async () => {
+  expect(await run('patient.ts')).toEqual([0, null]);
+});
+
+it('may be started by an engine that is chosen later', async () => {
+  const engine = 'in-process' as 'in-process' | 'etcd';
+  await using etcd: EmbeddedEtcd = await start({ engine });
+  expect(etcd.engine).toBe('in-process');
 });
 
 it('finds out that a client is gone without a word', async () => {
@@ -146,6 +165,8 @@ it.each<[InProcessOptions, RegExp]>([
     { listenClientUrls: [`unix:/${'x'.repeat(103)}`] },
     /^listenClientUrls must be a path of at most 103/,
   ],
+  [{ listenClientUrls: ['http://127.0.0.1:99999'] }, /^listenClientUrls must be a list of http:/],
+  [{ clock: {} as never }, /^clock must be a Clock, such as a VirtualClock, got \{\}$/],
   [{ name: 'a b' }, /^name must be letters/],
   [{ minLeaseTtl: 0 }, /^minLeaseTtl must be/],
   [{ maxTxnOps: 0.5 }, /^maxTxnOps must be a whole number >= 1, got 0.5$/],

@@ -98,6 +98,43 @@ describe('a watcher that begins in the past', () => {
     }
   });
 
+  it('gets past a revision of any size, whether it has a part in it or not', async () => {
+    const { store, watches, put } = build();
+    store.write((writer) => {
+      for (let i = 0; i < 45_000; i += 1) writer.put(`many/${i}`, '', 0n);
+    });
+    put('other');
+    const receivers = [intervalOf('many/', 'many0'), intervalOf('o', 'p')].map((range) => {
+      const receiver = record();
+      const spec = { interval: range, from: 2, puts: true, deletions: true };
+      watches.resume(watches.add(spec, receiver));
+      return receiver;
+    });
+    await vi.waitFor(() => expect(receivers[1]?.batches.flat().length).toBe(1), patience);
+    await vi.waitFor(
+      () => expect(receivers[0]?.batches.map(({ length }) => length)).toEqual([45_000]),
+      patience,
+    );
+  });
+
+  it('leaves others their turns while hundreds catch up', async () => {
+    const { watches, put } = build();
+    for (let i = 0; i < 30_000; i += 1) put(`k${i % 10}`);
+    const receivers = Array.from({ length: 200 }, () => record());
+    for (const receiver of receivers) {
+      watches.resume(
+        watches.add({ interval: all, from: 2, puts: true, deletions: true }, receiver),
+      );
+    }
+    let turns = 0;
+    while (receivers.some(({ batches }) => batches.length < 30)) {
+      await new Promise((resolve) => setImmediate(resolve));
+      turns += 1;
+    }
+    expect(turns).toBeGreaterThan(100);
+    for (const { batches } of receivers) expect(revisionsOf(batches)).toEqual(upTo(30_000));
+  });
+
   it('falls behind while its receiver is not ready, and ends when history is compacted under it', () => {
     const { store, watches, put } = build();
     let ready = true;

@@ -1,5 +1,12 @@
+import { setMaxListeners } from 'node:events';
 import { status } from '@grpc/grpc-js';
-import { ClosedError, isCoordinationError, UnavailableError } from '../../../core/errors.js';
+import type { Clock } from '../../../core/clock.js';
+import {
+  ArgumentError,
+  ClosedError,
+  isCoordinationError,
+  UnavailableError,
+} from '../../../core/errors.js';
 import { failureOf, judge, refusalOf } from '../../../core/etcd3-status.js';
 import type { KeyRange } from '../../../core/keys.js';
 import { abortable, onAbort } from '../../../core/signals.js';
@@ -15,6 +22,7 @@ import type {
   WatchListener,
   WatchOptions,
 } from '../../../core/store.js';
+import { milliseconds } from '../../../core/validate.js';
 import type { Backend } from '../backend.js';
 import { EtcdError } from '../errors.js';
 import type { Faults, RpcName } from '../faults.js';
@@ -27,27 +35,36 @@ const TIMEOUT = 5000;
 /** Who is said to have failed. */
 const NAME = 'in-process etcd';
 
+/** What a `DirectStore` is made of. */
+export interface DirectStoreParts {
+  readonly backend: Backend;
+  readonly faults: Faults;
+  /** By which callers lose patience. */
+  readonly clock: Clock;
+  readonly onClose: (store: DirectStore) => void;
+}
+
 /**
  * The `Store` on an etcd in this process, without a connection in between: calls go straight to its data, and
  * wait only for faults. One attempt per call.
  */
 export class DirectStore implements Store {
-  readonly #backend: Backend;
-  readonly #faults: Faults;
+  readonly #parts: DirectStoreParts;
   readonly #life = new AbortController();
   readonly #watches = new Set<DirectWatch>();
 
   /** @internal */
-  constructor(backend: Backend, faults: Faults) {
-    this.#backend = backend;
-    this.#faults = faults;
+  constructor(parts: DirectStoreParts) {
+    this.#parts = parts;
+    // One listener for each call that waits.
+    setMaxListeners(0, this.#life.signal);
   }
 
   async read(range: RangeRequest, options?: CallOptions): Promise<RangeReply> {
     const request = toRange(range);
     const reply = await this.#call(
       'KV.Range',
-      () => this.#backend.kv.range(request),
+      () => this.#parts.backend.kv.range(request),
       false,
       options,
     );
@@ -56,7 +73,9 @@ export class DirectStore implements Store {
 
   async commit(txn: Txn, options?: CommitOptions): Promise<TxnReply> {
     const request = toTxn(txn);
-    return fromTxn(await this.#call('KV.Txn', () => this.#backend.kv.txn(request), true, options));
+    return fromTxn(
+      await this.#call('KV.Txn', () => this.#parts.backend.kv.txn(request), true, options),
+    );
   }
 
   watch(range: KeyRange, listener: WatchListener, options: WatchOptions = {}): Watch {
@@ -64,17 +83,20 @@ export class DirectStore implements Store {
     const { from, only } = options;
     const spec = {
       interval: toInterval(range),
-      from: from === undefined ? this.#backend.store.revision + 1 : Number(from),
+      from: from === undefined ? undefined : Number(from),
       puts: only !== 'delete',
       deletions: only !== 'put',
     };
-    const watch = new DirectWatch(this.#backend, spec, listener, () => this.#watches.delete(watch));
+    const watch = new DirectWatch(this.#parts.backend, spec, listener);
     this.#watches.add(watch);
+    onAbort(watch.over, () => this.#watches.delete(watch));
+    watch.open(this.#parts.faults);
     return watch;
   }
 
   async grant(lease: bigint, ttl: number, options?: CallOptions): Promise<number> {
-    const { leases } = this.#backend;
+    if (!Number.isFinite(ttl)) throw new ArgumentError('ttl', 'a number of milliseconds', ttl);
+    const { leases } = this.#parts.backend;
     const grant = (): number => {
       // The ID is the caller's alone: an earlier try got through.
       const found = leases.timeToLive(lease) ?? leases.grant(Math.ceil(ttl / SECOND), lease);
@@ -84,13 +106,13 @@ export class DirectStore implements Store {
   }
 
   async keepAlive(lease: bigint, options?: CallOptions): Promise<number> {
-    const { leases } = this.#backend;
+    const { leases } = this.#parts.backend;
     const renew = (): number => leases.keepAlive(lease) * SECOND;
     return this.#call('Lease.LeaseKeepAlive', renew, true, options);
   }
 
   async revoke(lease: bigint, options?: CallOptions): Promise<void> {
-    const { leases } = this.#backend;
+    const { leases } = this.#parts.backend;
     const revoke = (): void => {
       if (leases.has(lease)) leases.revoke(lease);
     };
@@ -98,8 +120,10 @@ export class DirectStore implements Store {
   }
 
   close(): void {
+    if (this.#life.signal.aborted) return;
     const error = new ClosedError('store');
     this.#life.abort(error);
+    this.#parts.onClose(this);
     for (const watch of this.#watches) watch.fail(error);
   }
 
@@ -111,8 +135,9 @@ export class DirectStore implements Store {
   ): Promise<T> {
     this.#checkOpen();
     options.signal?.throwIfAborted();
+    if (options.timeout !== undefined) milliseconds('timeout', options.timeout);
     try {
-      return this.#faults.none ? act() : await this.#struck(rpc, act, options);
+      return this.#parts.faults.none ? act() : await this.#struck(rpc, act, options);
     } catch (error) {
       if (isCoordinationError(error) || options.signal?.aborted) throw error;
       const verdict = judge(error);
@@ -130,7 +155,7 @@ export class DirectStore implements Store {
     const undo = [
       onAbort(signal, () => giveUp(signal?.reason)),
       onAbort(this.#life.signal, () => giveUp(this.#life.signal.reason)),
-      this.#backend.clock.after(timeout, () =>
+      this.#parts.clock.after(timeout, () =>
         giveUp(new EtcdError(status.DEADLINE_EXCEEDED, `no answer within ${timeout} ms`)),
       ),
     ];
@@ -139,7 +164,7 @@ export class DirectStore implements Store {
       return act();
     };
     try {
-      return await abortable(this.#faults.run(rpc, actInTime), life.signal);
+      return await abortable(this.#parts.faults.run(rpc, actInTime, life.signal), life.signal);
     } finally {
       for (const release of undo) release();
     }

@@ -1,55 +1,83 @@
-import { RefusedError } from '../../../core/errors.js';
+import { ClosedError, RefusedError } from '../../../core/errors.js';
+import { judge, refusalOf } from '../../../core/etcd3-status.js';
 import type { Watch, WatchListener } from '../../../core/store.js';
 import type { Backend } from '../backend.js';
+import type { Faults } from '../faults.js';
 import { toKeyValue } from '../kv/key-value.js';
 import { isEmpty } from '../mvcc/interval.js';
 import { isDeletion, type Version } from '../mvcc/version.js';
 import type { Receiver, Watcher, WatchSpec } from '../watch/watcher.js';
 import { fromKeyValue } from './replies.js';
 
+/** Milliseconds until a watch that met a fault is set again. */
+const PAUSE = 100;
+
+/** What is watched; without `from` whatever comes once the watch is set. */
+export type DirectWatchSpec = Omit<WatchSpec, 'from'> & { readonly from: number | undefined };
+
 /** A watch of a `DirectStore`. Its listener is called after the change that it hears of is through, never within. */
 export class DirectWatch implements Watch {
-  readonly since: bigint;
+  since: bigint | undefined;
   readonly ready: Promise<void>;
   readonly #backend: Backend;
-  readonly #spec: WatchSpec;
+  readonly #spec: DirectWatchSpec;
   readonly #listener: WatchListener;
-  readonly #onClose: (watch: DirectWatch) => void;
+  readonly #gone = new AbortController();
+  #settle = { resolve: (): void => {}, reject: (error: Error): void => void error };
   #watcher: Watcher | undefined;
-  #closed = false;
 
-  constructor(
-    backend: Backend,
-    spec: WatchSpec,
-    listener: WatchListener,
-    onClose: (watch: DirectWatch) => void,
-  ) {
+  constructor(backend: Backend, spec: DirectWatchSpec, listener: WatchListener) {
     this.#backend = backend;
     this.#spec = spec;
     this.#listener = listener;
-    this.#onClose = onClose;
-    this.since = BigInt(spec.from);
-    if (isEmpty(spec.interval)) {
+    this.ready = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.ready.catch(() => {});
+  }
+
+  /** Aborts when the watch is over. */
+  get over(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** Sets it: at once, or when the faults let it. */
+  open(faults: Faults): void {
+    if (isEmpty(this.#spec.interval)) {
       const error = new RefusedError('WATCH_CANCELED', 'mvcc: watcher range is empty');
-      this.ready = Promise.reject(error);
-      this.ready.catch(() => {});
       this.#later(() => this.fail(error));
-      return;
-    }
-    this.ready = Promise.resolve();
-    this.#begin(spec.from);
+    } else if (faults.none) this.#set();
+    else void this.#openThrough(faults);
   }
 
   close(): void {
-    this.#closed = true;
-    if (this.#watcher) this.#backend.watches.remove(this.#watcher);
-    this.#onClose(this);
+    this.#end(new ClosedError('watch'));
   }
 
   /** Ends it for good; the listener is told why. */
   fail(error: Error): void {
-    this.close();
+    this.#end(error);
     queueMicrotask(() => this.#listener.closed(error));
+  }
+
+  async #openThrough(faults: Faults): Promise<void> {
+    while (!this.over.aborted) {
+      try {
+        await faults.run('Watch.Watch', () => this.#set(), this.over);
+        return;
+      } catch (error) {
+        if (judge(error) === 'refused') this.fail(refusalOf(error));
+        else await this.#backend.clock.sleep(PAUSE, this.over).catch(() => {});
+      }
+    }
+  }
+
+  #set(): void {
+    if (this.over.aborted || this.#watcher) return;
+    const from = this.#spec.from ?? this.#backend.store.revision + 1;
+    this.since = BigInt(from);
+    this.#begin(from);
+    this.#settle.resolve();
   }
 
   #begin(from: number): void {
@@ -68,9 +96,15 @@ export class DirectWatch implements Watch {
     watches.resume(this.#watcher);
   }
 
+  #end(error: Error): void {
+    if (this.#watcher) this.#backend.watches.remove(this.#watcher);
+    this.#settle.reject(error);
+    this.#gone.abort(error);
+  }
+
   #later(tell: () => void): void {
     queueMicrotask(() => {
-      if (!this.#closed) tell();
+      if (!this.over.aborted) tell();
     });
   }
 }

@@ -60,16 +60,10 @@ export class Watcher implements WatchSpec {
 
   /** Tells some of what was missed; `live` says whether that was all. */
   catchUp(store: MvccStore): void {
-    const { log, revision } = store;
-    const start = log.indexOf(this.next);
-    const last = Math.min(log.length, start + MOST_CHANGES);
-    const chain = isSingle(this.interval) ? this.#chain(store) : undefined;
-    const missed = chain ?? this.#scan(log, start, last);
-    const seen = chain || last === log.length ? revision : (log.at(last) as Version).mod - 1;
-    const end = endOfBatch(missed, seen);
-    this.next = end < missed.length ? (missed[end] as Version).mod : seen + 1;
-    this.live = this.next > revision;
-    this.#tell(missed.slice(0, end));
+    const { changes, next } = this.#chain(store) ?? this.#scan(store);
+    this.next = next;
+    this.live = next > store.revision;
+    this.#tell(changes);
   }
 
   #tell(changes: readonly Version[]): void {
@@ -81,37 +75,48 @@ export class Watcher implements WatchSpec {
   }
 
   /** The history of a single key hangs together; if it is not too long, nothing else needs to be looked at. */
-  #chain(store: MvccStore): Version[] | undefined {
+  #chain(store: MvccStore): Batch | undefined {
+    if (!isSingle(this.interval)) return undefined;
     const found: Version[] = [];
     let change = store.newest(this.interval.low);
     for (; change && change.mod >= this.next; change = change.previous) {
       if (found.length === MOST_CHANGES) return undefined;
       found.push(change);
     }
-    return found.toReversed();
+    return cut(found.toReversed(), store.revision + 1);
   }
 
-  #scan(log: MvccStore['log'], start: number, end: number): Version[] {
+  #scan({ log, revision }: MvccStore): Batch {
     const found: Version[] = [];
-    for (let index = start; index < end; index += 1) {
+    const start = log.indexOf(this.next);
+    let current = this.next;
+    for (let index = start; index < log.length; index += 1) {
       const change = log.at(index) as Version;
+      // A revision is told whole, however much it changed.
+      if (index - start >= MOST_CHANGES && change.mod !== current) return cut(found, change.mod);
+      current = change.mod;
       if (contains(this.interval, change.key)) found.push(change);
     }
-    return found;
+    return cut(found, revision + 1);
   }
 }
 
-/** Where to cut, so that there are not too many revisions and the last of them is complete. */
-function endOfBatch(changes: readonly Version[], seen: number): number {
-  let [revisions, current] = [0, -1];
+/** What is told at once, and the first revision after it. */
+interface Batch {
+  readonly changes: readonly Version[];
+  readonly next: number;
+}
+
+/** The changes before the revision `next`, but not of too many revisions. */
+function cut(changes: readonly Version[], next: number): Batch {
+  let [revisions, current] = [0, 0];
   for (const [index, { mod }] of changes.entries()) {
-    if (mod !== current) {
-      revisions += 1;
-      if (revisions > MOST_REVISIONS || mod > seen) return index;
-      current = mod;
-    }
+    if (mod === current) continue;
+    if (revisions === MOST_REVISIONS) return { changes: changes.slice(0, index), next: mod };
+    revisions += 1;
+    current = mod;
   }
-  return changes.length;
+  return { changes, next };
 }
 
 /** What a key was before a change: before its whole revision, and only if the key was not created in it. */

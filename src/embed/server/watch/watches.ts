@@ -3,12 +3,17 @@ import type { Version } from '../mvcc/version.js';
 import { type Receiver, Watcher, type WatchSpec } from './watcher.js';
 import { WatcherIndex } from './watcher-index.js';
 
+/** How many watchers catch up in one turn of the event loop. */
+const AT_A_TIME = 8;
+
 /** All watches of a store. A change costs as much as there are watchers of its keys. */
 export class Watches {
   readonly #store: MvccStore;
   readonly #index = new WatcherIndex<Watcher>();
   /** Those that are set, so that one that was removed is told nothing more. */
   readonly #set = new Set<Watcher>();
+
+  readonly #behind = new Set<Watcher>();
 
   constructor(store: MvccStore) {
     this.#store = store;
@@ -39,7 +44,20 @@ export class Watches {
       return;
     }
     watcher.catchUp(this.#store);
-    if (!watcher.live) setImmediate(() => this.resume(watcher));
+    if (!watcher.live) this.#goOnLater(watcher);
+  }
+
+  /** Those that are behind take turns, a few at a time, so that all others are served in between. */
+  #goOnLater(watcher: Watcher): void {
+    if (this.#behind.size === 0) setImmediate(() => this.#nextTurn());
+    this.#behind.add(watcher);
+  }
+
+  #nextTurn(): void {
+    const turn = [...this.#behind].slice(0, AT_A_TIME);
+    for (const watcher of turn) this.#behind.delete(watcher);
+    if (this.#behind.size > 0) setImmediate(() => this.#nextTurn());
+    for (const watcher of turn) this.resume(watcher);
   }
 
   /** Tells everybody concerned of the changes of one transaction. */
