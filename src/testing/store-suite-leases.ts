@@ -1,5 +1,55 @@
 import assert from 'node:assert/strict';
-import { newLease, type StoreCase } from './store-bench.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { rejection } from './rejection.js';
+import { newLease, type StoreBench, type StoreCase } from './store-bench.js';
+
+/** The shortest lease that every etcd grants, in milliseconds. */
+const short = 2_000;
+/** For how long a lease is renewed after its first end: etcd looks twice a second for leases that are over. */
+const after = 1_000;
+
+/** How often a case begins anew when the machine is too busy for it. */
+const attempts = 5;
+
+/** A short lease that was granted. */
+interface ShortLease {
+  readonly lease: bigint;
+  readonly granted: number;
+  /** It does not end before this, in the time of `performance.now()`. */
+  readonly end: number;
+}
+
+/** Grants a short lease and puts a key under it; anew if that took so long that the lease may rightly be gone. */
+async function putShortly(bench: StoreBench, name: string): Promise<ShortLease> {
+  for (let left = attempts; ; left -= 1) {
+    const lease = newLease();
+    const begun = performance.now();
+    const granted = await bench.store.grant(lease, short);
+    const end = begun + granted;
+    const error = await rejection(bench.put(name, '', lease));
+    if (error === undefined) return { lease, granted, end };
+    if (left === 1 || performance.now() < end) throw error;
+  }
+}
+
+/**
+ * Whether a key lives past the first end of its short lease while that is renewed; throws if it does not. Gives
+ * `false` when a renewal came so late that the lease may rightly be gone.
+ */
+async function livesOn(bench: StoreBench, name: string): Promise<boolean> {
+  const { lease, granted, end: firstEnd } = await putShortly(bench, name);
+  for (let end = firstEnd; performance.now() < firstEnd + after; ) {
+    await delay(granted / 3);
+    const sent = performance.now();
+    const left = await bench.store.keepAlive(lease);
+    const kv = await bench.get(name);
+    if (performance.now() >= end) return false;
+    assert.equal(left, granted, 'the lease lives');
+    assert.equal(kv?.lease, lease, 'its key lives');
+    end = sent + granted;
+  }
+  return true;
+}
 
 /** What leases do. */
 export const leaseCases: readonly StoreCase[] = [
@@ -87,6 +137,28 @@ export const leaseCases: readonly StoreCase[] = [
       await store.grant(lease, 60_000);
       await store.revoke(lease);
       await store.revoke(lease);
+    },
+  },
+  {
+    name: 'a lease that is renewed lives past its first end',
+    async run(bench) {
+      let lived = false;
+      for (let i = 0; i < attempts && !lived; i += 1) lived = await livesOn(bench, `a${i}`);
+      assert.ok(lived, 'renewals are answered in time');
+    },
+  },
+  {
+    name: 'a lease that is not renewed any more ends by itself, and a watch hears of its key',
+    async run(bench) {
+      await bench.put('free');
+      const recording = await bench.recordNow(bench.all, { only: 'delete' });
+      const { lease, granted } = await putShortly(bench, 'a');
+      await bench.store.keepAlive(lease);
+      await delay(granted);
+      await bench.heard(recording, 'delete a');
+      assert.deepEqual(recording.seen, ['delete a']);
+      assert.equal(await bench.names(), 'free');
+      assert.equal(await bench.store.keepAlive(lease), 0);
     },
   },
 ];

@@ -7,6 +7,7 @@ import { commitCases } from './store-suite-commits.js';
 import { leaseCases } from './store-suite-leases.js';
 import { readCases } from './store-suite-reads.js';
 import { refusalCases } from './store-suite-refusals.js';
+import { sizeCases } from './store-suite-sizes.js';
 import { watchCases } from './store-suite-watches.js';
 import type { TestCase } from './test-case.js';
 
@@ -23,6 +24,10 @@ export interface StoreSuiteOptions {
 /**
  * What every implementation of `Store` must do, whatever is behind it. Behind it may be data of others, in use.
  *
+ * Two cases wait for leases to end, which takes some three seconds of real time each, and longer while etcd changes
+ * its leader: give each 20 seconds. What is not tested is that calls keep their `timeout`, since that takes
+ * something behind the store that hangs: test it where you can make that.
+ *
  * @throws ArgumentError if an option is not usable.
  */
 export function storeSuite(options: StoreSuiteOptions): TestCase[] {
@@ -36,6 +41,7 @@ export function storeSuite(options: StoreSuiteOptions): TestCase[] {
     ...commitCases,
     ...refusalCases,
     ...watchCases,
+    ...sizeCases,
     ...leaseCases,
     ...callCases,
   ];

@@ -223,7 +223,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
       const seen: string[] = [];
       const listener = {
         events: (events: readonly WatchEvent[]) =>
-          seen.push(...events.map(({ kv }) => `${kv.key}`)),
+          seen.push(...events.map(({ kv }) => kv.key.toString())),
         gap: () => {},
         closed: () => {},
       };

@@ -1,6 +1,7 @@
 import { expect, inject, it } from 'vitest';
 import {
   Etcd3Store,
+  type KeyValue,
   type OperationReply,
   type RangeRequest,
   RefusedError,
@@ -56,6 +57,7 @@ const events = (change: (events: readonly WatchEvent[]) => readonly WatchEvent[]
   listens((listener) => ({ events: (all) => listener.events(change(all)) }));
 const mapEvents = (change: (event: WatchEvent) => WatchEvent): Fault =>
   events((all) => all.map((event) => change(event)));
+const cut = (kv: KeyValue): KeyValue => ({ ...kv, value: kv.value.subarray(0, 65_536) });
 const latin = (data: unknown): Buffer => Buffer.from(String(data));
 
 const faults: Record<string, readonly [caught: string, Fault]> = {
@@ -355,6 +357,37 @@ const faults: Record<string, readonly [caught: string, Fault]> = {
     'a watch of a range that holds no key is refused',
     listens(() => ({ closed: () => {} })),
   ],
+  'cuts values that it reads at 64 KiB': [
+    'a value of 1 MiB is read and watched whole',
+    readReplies((reply) => ({ ...reply, kvs: reply.kvs.map((kv) => cut(kv)) })),
+  ],
+  'cuts values that it tells of at 64 KiB': [
+    'a value of 1 MiB is read and watched whole',
+    mapEvents(({ type, kv }) => ({ type, kv: cut(kv) })),
+  ],
+  'cuts reads at 1,000 keys': [
+    'a range of 1,500 keys is read and counted whole',
+    readReplies((reply) => ({ ...reply, kvs: reply.kvs.slice(0, 1_000) })),
+  ],
+  'counts up to 1,000': [
+    'a range of 1,500 keys is read and counted whole',
+    readReplies((reply) => ({ ...reply, count: Math.min(reply.count, 1_000) })),
+  ],
+  'drops every 1,001st event of a watch': [
+    'a watch from the past tells of 1,500 changes whole and in order',
+    listens((listener) => {
+      let told = 0;
+      const keep = (): boolean => {
+        told += 1;
+        return told % 1_001 !== 0;
+      };
+      return { events: (all) => listener.events(all.filter(keep)) };
+    }),
+  ],
+  'tells of changes in the order of their keys': [
+    'a watch from the past tells of 1,500 changes whole and in order',
+    events((all) => all.toSorted((a, b) => Buffer.compare(a.kv.key, b.kv.key))),
+  ],
   'grants seconds': [
     'a lease is granted for at least the milliseconds asked for',
     (store) => ({ grant: async (...args) => (await store.grant(...args)) / 1_000 }),
@@ -407,6 +440,28 @@ const faults: Record<string, readonly [caught: string, Fault]> = {
       revoke: async (lease, ...args) => {
         if ((await store.keepAlive(lease)) === 0) throw new RefusedError('NOT_FOUND', 'gone');
         await store.revoke(lease, ...args);
+      },
+    }),
+  ],
+  'swallows renewals': [
+    'a lease that is renewed lives past its first end',
+    () => ({ keepAlive: async () => 2_000 }),
+  ],
+  'ends leases while they are renewed, and says that they live': [
+    'a lease that is renewed lives past its first end',
+    (store) => ({
+      keepAlive: async (lease) => {
+        await store.revoke(lease);
+        return 2_000;
+      },
+    }),
+  ],
+  'never lets a lease end': [
+    'a lease that is not renewed any more ends by itself, and a watch hears of its key',
+    (store) => ({
+      grant: async (lease, ttl, options) => {
+        await store.grant(lease, 60_000, options);
+        return ttl;
       },
     }),
   ],
