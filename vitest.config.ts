@@ -3,6 +3,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 /** What needs no etcd, or one of its own choice: run once. */
 const once = [
   'test/package.test.ts',
+  'test/cli/serve-command.test.ts',
   'test/core/{departures,keys,lease,signals,unix-endpoints}.test.ts',
   'test/differential/**/*.test.ts',
   'test/embed/*.test.ts',

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, inject } from 'vitest';
-import { type InProcessEtcd, start } from '../../src/embed/index.js';
+import { describe, inject } from 'vitest';
 import { Etcd3Store, Namespace } from '../../src/index.js';
 import { storeSuite } from '../../src/testing/store-suite.js';
 import { override } from '../support/override.js';
@@ -10,15 +9,6 @@ const open = (): Etcd3Store => new Etcd3Store({ endpoints: [inject('endpoint')] 
 
 describe('a store on etcd', () => {
   runCases(storeSuite({ make: open }));
-});
-
-describe('a store without a connection', () => {
-  let server: InProcessEtcd;
-  beforeAll(async () => {
-    server = await start({ listenClientUrls: [] });
-  });
-  afterAll(() => server.stop());
-  runCases(storeSuite({ make: () => server.store() }));
 });
 
 describe('a namespace', () => {
