@@ -5,11 +5,9 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { ArgumentError } from '../core/errors.js';
 import type { InProcessOptions } from '../embed/index.js';
+import { LONGEST_SOCKET_PATH } from '../embed/validate.js';
 import { EXIT } from './exit-codes.js';
 import { type ServeTlsFlags, tlsFiles } from './serve-tls.js';
-
-/** What fits into an address of a socket on every system; Node would cut off the rest without a word. */
-const LONGEST_PATH = 103;
 
 /** What the command line says about what to serve. */
 export interface ServeFlags extends ServeTlsFlags {
@@ -82,8 +80,12 @@ function urlOf({ socket, host, port }: ServeFlags, scheme: string): string {
 /** Clients may have another working directory. */
 function socketPath(given: string): string {
   const path = resolve(given);
-  if (given === '' || Buffer.byteLength(path) > LONGEST_PATH) {
-    throw new ArgumentError('--socket', `a path of at most ${LONGEST_PATH} bytes`, given && path);
+  if (given === '' || Buffer.byteLength(path) > LONGEST_SOCKET_PATH) {
+    throw new ArgumentError(
+      '--socket',
+      `a path of at most ${LONGEST_SOCKET_PATH} bytes`,
+      given && path,
+    );
   }
   if (!existsSync(dirname(path))) {
     throw new ArgumentError('--socket', 'a path in a directory that exists', path);

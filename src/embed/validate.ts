@@ -2,6 +2,9 @@ import { existsSync } from 'node:fs';
 import { ArgumentError } from '../core/errors.js';
 import type { EtcdAutoCompaction, EtcdTlsFiles } from './shared-options.js';
 
+/** Bytes that fit into the address of a socket on every system; Node would cut off the rest without a word. */
+export const LONGEST_SOCKET_PATH = 103;
+
 // What both engines check. All throw `ArgumentError` naming the option; what is left out passes.
 
 export function checkName(name: string | undefined): void {

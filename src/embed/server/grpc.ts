@@ -8,6 +8,7 @@ import {
   type sendUnaryData,
   status,
 } from '@grpc/grpc-js';
+import { longest } from '../../core/validate.js';
 import type { EtcdPings } from '../shared-options.js';
 import type { Backend } from './backend.js';
 import { EtcdError, refusal } from './errors.js';
@@ -26,9 +27,6 @@ import { WatchRequest, WatchResponse } from './wire/watch.js';
 const ENVELOPE = 17;
 /** Larger messages are not even read; smaller ones that are too large get etcd's own words. */
 const LARGEST_READ = 64 * 1024 * 1024;
-
-/** What gRPC takes for no time at all. */
-const NEVER = 2 ** 31 - 1;
 
 /** A stream of ours: requests come as bytes, so that what is wrong with them is said in etcd's words. */
 type Stream<T extends object> = ServerDuplexStream<Buffer, Init<T>>;
@@ -57,8 +55,9 @@ export function grpcServer(served: Served): Server {
     'grpc.max_send_message_length': -1,
     // Statistics of every call that nobody asks for.
     'grpc.enable_channelz': 0,
-    'grpc.keepalive_time_ms': keepAlive.interval || NEVER,
-    'grpc.keepalive_timeout_ms': keepAlive.timeout || NEVER,
+    // gRPC takes the longest time that it can count for none at all.
+    'grpc.keepalive_time_ms': keepAlive.interval || longest,
+    'grpc.keepalive_timeout_ms': keepAlive.timeout || longest,
   });
   for (const [name, rpc] of rpcs) {
     addMethod(server, name, 'unary', (reply) => rpc.encode(reply), unary(served, name, rpc));

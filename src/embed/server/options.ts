@@ -2,7 +2,13 @@ import { type Clock, systemClock } from '../../core/clock.js';
 import { ArgumentError } from '../../core/errors.js';
 import { milliseconds } from '../../core/validate.js';
 import type { EtcdAutoCompaction, EtcdPings, EtcdTlsFiles } from '../shared-options.js';
-import { checkAutoCompaction, checkName, checkTls, integer } from '../validate.js';
+import {
+  checkAutoCompaction,
+  checkName,
+  checkTls,
+  integer,
+  LONGEST_SOCKET_PATH,
+} from '../validate.js';
 
 /** How an etcd inside this process is started. Names and meanings are those of the real one, where it has them. */
 export interface InProcessOptions {
@@ -116,9 +122,6 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
   return { ...resolved, keepAlive: { ...PINGS, ...options.keepAlive } };
 }
 
-/** What fits into the address of a socket on every system; Node would cut off the rest without a word. */
-const LONGEST_PATH = 103;
-
 function checkUrls(urls: readonly string[], scheme: string): void {
   const expected = `a list of ${scheme}://<IP address or localhost>:<port> or unix:/<path>`;
   if (!Array.isArray(urls)) throw new ArgumentError('listenClientUrls', expected, urls);
@@ -128,8 +131,12 @@ function checkUrls(urls: readonly string[], scheme: string): void {
     if (path === undefined && !(web.test(String(url)) && URL.canParse(url))) {
       throw new ArgumentError('listenClientUrls', expected, url);
     }
-    if (Buffer.byteLength(path ?? '') > LONGEST_PATH) {
-      throw new ArgumentError('listenClientUrls', `a path of at most ${LONGEST_PATH} bytes`, path);
+    if (Buffer.byteLength(path ?? '') > LONGEST_SOCKET_PATH) {
+      throw new ArgumentError(
+        'listenClientUrls',
+        `a path of at most ${LONGEST_SOCKET_PATH} bytes`,
+        path,
+      );
     }
   }
 }

@@ -1,6 +1,6 @@
 import type { Bytes } from '../wire/fields.js';
 
-/** No lease. One value for all, so that versions share it. */
+/** No lease. */
 export const NO_LEASE = 0n;
 
 /** What one change made of a key. It never changes, but compaction lets go of what was before. */

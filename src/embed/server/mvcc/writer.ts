@@ -37,7 +37,7 @@ export class Writer {
       create: isNew ? mod : previous.create,
       mod,
       version: isNew ? 1 : previous.version + 1,
-      lease: lease === NO_LEASE ? NO_LEASE : lease,
+      lease,
       previous,
     });
   }
