@@ -8,6 +8,9 @@ export type ErrorCode =
   | 'ERR_CLOSED'
   | 'ERR_UNAVAILABLE'
   | 'ERR_REFUSED'
+  | 'ERR_COMPACTED'
+  | 'ERR_CONFLICT'
+  | 'ERR_LIMIT'
   | 'ERR_INVALID_ARGUMENT'
   | 'ERR_ETCD_START';
 
@@ -108,9 +111,49 @@ export class RefusedError extends CoordinationError {
   /** gRPC's name for the refusal, such as `PERMISSION_DENIED`. */
   readonly status: string;
 
-  constructor(status: string, message: string, options?: ErrorOptions) {
-    super('ERR_REFUSED', `etcd refused: ${message} (${status})`, options);
+  constructor(
+    status: string,
+    message: string,
+    options?: ErrorOptions,
+    code: ErrorCode = 'ERR_REFUSED',
+  ) {
+    super(code, `etcd refused: ${message} (${status})`, options);
     this.status = status;
+  }
+}
+
+/** What was asked for is so old that etcd has forgotten it. */
+export class CompactedError extends RefusedError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('OUT_OF_RANGE', message, options, 'ERR_COMPACTED');
+  }
+}
+
+/** Others changed what a transaction had read, each time it was tried; it had no effect. */
+export class ConflictError extends CoordinationError {
+  /** How often it was tried. */
+  readonly attempts: number;
+
+  constructor(attempts: number) {
+    super('ERR_CONFLICT', `still in conflict with others after ${attempts} attempts`);
+    this.attempts = attempts;
+  }
+}
+
+/** A message or transaction is larger than allowed. */
+export class LimitError extends CoordinationError {
+  /** The option that sets the limit. */
+  readonly option: string;
+  /** How large it is, in the option's unit. */
+  readonly size: number;
+  /** How large it may be. */
+  readonly limit: number;
+
+  constructor(what: string, option: string, size: number, limit: number, options?: ErrorOptions) {
+    super('ERR_LIMIT', `${what} is too large: ${size}, ${option} allows ${limit}`, options);
+    this.option = option;
+    this.size = size;
+    this.limit = limit;
   }
 }
 

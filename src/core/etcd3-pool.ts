@@ -5,11 +5,12 @@ import type { Clock } from './clock.js';
 import { ClosedError } from './errors.js';
 import { Attempts, type Effect } from './etcd3-attempts.js';
 import { type AttemptOptions, Endpoint } from './etcd3-endpoint.js';
+import { healthOf } from './etcd3-health.js';
 import type { Etcd3Options } from './etcd3-options.js';
 import { judge, refusalOf } from './etcd3-status.js';
 import { toBytes } from './keys.js';
 import { abortable } from './signals.js';
-import type { CallOptions } from './store.js';
+import type { CallOptions, EndpointHealth } from './store.js';
 
 /** An attempt with fewer milliseconds left could only hide what the earlier ones said. */
 const tooLittle = 10;
@@ -134,6 +135,22 @@ export class EndpointPool {
   /** The token was refused on a stream: the next call or stream gets a new one. */
   forgetLogin(): void {
     this.#forgetLogin(this.#logins);
+  }
+
+  /** Asks every endpoint how it is. */
+  async health({ signal, timeout = this.attemptTimeout }: CallOptions): Promise<EndpointHealth[]> {
+    if (this.#closed) throw new ClosedError('store');
+    const ask = async (endpoint: Endpoint): Promise<EndpointHealth> => {
+      try {
+        await this.login(endpoint, timeout, signal);
+      } catch {
+        // What it says without a token tells the reason.
+      }
+      return healthOf(endpoint, this.#clock, { limit: timeout, signal });
+    };
+    const health = await Promise.all(this.#endpoints.map(ask));
+    signal?.throwIfAborted();
+    return health;
   }
 
   close(): void {

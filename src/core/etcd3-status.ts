@@ -1,5 +1,5 @@
 import { status as Status, type StatusObject } from '@grpc/grpc-js';
-import { type EndpointFailure, RefusedError } from './errors.js';
+import { CompactedError, type EndpointFailure, RefusedError } from './errors.js';
 
 /**
  * What a failed attempt means:
@@ -24,6 +24,7 @@ const refusals: ReadonlySet<Status> = new Set([
 /** Node gives streams cut off in passing, by a GOAWAY or a proxy, codes that would be refusals in etcd's mouth. */
 const fromEtcd =
   /^(etcdserver|auth|lease|mvcc): |^grpc: |^unknown (service|method)|^Attempted to send/;
+const compacted = /required revision has been compacted/;
 const ourFault = /^Request message serialization failure/;
 const tokenProblem = /invalid auth token|user name is empty|revision of auth store is old/;
 const neverServed =
@@ -48,6 +49,7 @@ export function failureOf(endpoint: string, error: unknown): EndpointFailure {
 /** The error of a request that etcd refused. */
 export function refusalOf(error: unknown): RefusedError {
   const { code, details } = statusOf(error);
+  if (compacted.test(details)) return new CompactedError(details, { cause: error });
   return new RefusedError(Status[code], details, { cause: error });
 }
 

@@ -9,6 +9,7 @@ import type { KeyRange } from './keys.js';
 import type {
   CallOptions,
   CommitOptions,
+  EndpointHealth,
   Operation,
   RangeReply,
   RangeRequest,
@@ -90,6 +91,10 @@ export class Etcd3Store implements Store {
     } catch (error) {
       if (!(error instanceof RefusedError && error.status === 'NOT_FOUND')) throw error;
     }
+  }
+
+  health(options: CallOptions = {}): Promise<readonly EndpointHealth[]> {
+    return this.#pool.health(options);
   }
 
   close(): void {

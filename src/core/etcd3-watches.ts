@@ -48,14 +48,19 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
     this.#clock = clock;
   }
 
-  watch(range: KeyRange, listener: WatchListener, { from, only }: WatchOptions): Watch {
+  watch(
+    range: KeyRange,
+    listener: WatchListener,
+    { from, only, previous = false }: WatchOptions,
+  ): Watch {
     if (this.#closed) throw new ClosedError('store');
-    const share = JSON.stringify([keyId(range.key), keyId(range.end ?? ''), only]);
+    const share = JSON.stringify([keyId(range.key), keyId(range.end ?? ''), only, previous]);
     let target = this.#shared.get(share);
     if (!target?.covers(from)) {
       const { key, range_end } = rangeToWire(range);
       const filters = only && [only === 'put' ? FilterType.Nodelete : FilterType.Noput];
-      const request = { key, ...(range_end && { range_end }), ...(filters && { filters }) };
+      const bounds = { key, ...(range_end && { range_end }) };
+      const request = { ...bounds, prev_kv: previous, ...(filters && { filters }) };
       const shared = !target;
       target = new WatchTarget(request, from, shared ? share : undefined);
       if (shared) this.#shared.set(share, target);

@@ -2,8 +2,10 @@ import {
   CompareResult,
   CompareTarget,
   type ICompare,
+  type IDeleteRangeRequest,
   type IEvent,
   type IKeyValue,
+  type IPutRequest,
   type IRangeRequest,
   type IRangeResponse,
   type IRequestOp,
@@ -16,9 +18,11 @@ import {
 import { type Data, type KeyRange, toBytes } from './keys.js';
 import type {
   Compare,
+  DeleteRequest,
   KeyValue,
   Operation,
   OperationReply,
+  PutRequest,
   RangeRequest,
   Txn,
   TxnReply,
@@ -49,7 +53,17 @@ const sortTargets = {
   key: SortTarget.Key,
   create: SortTarget.Create,
   mod: SortTarget.Mod,
+  version: SortTarget.Version,
+  value: SortTarget.Value,
 } as const;
+
+const revisions = [
+  ['revision', 'revision'],
+  ['minCreateRevision', 'min_create_revision'],
+  ['maxCreateRevision', 'max_create_revision'],
+  ['minModRevision', 'min_mod_revision'],
+  ['maxModRevision', 'max_mod_revision'],
+] as const;
 
 /** A key range in etcd's terms. */
 export function rangeToWire({ key, end }: KeyRange): { key: Buffer; range_end?: Buffer } {
@@ -58,16 +72,19 @@ export function rangeToWire({ key, end }: KeyRange): { key: Buffer; range_end?: 
 
 /** A read in etcd's terms. */
 export function readToWire(range: RangeRequest): IRangeRequest {
-  const { limit, sortBy, order, maxCreateRevision, keysOnly, revision } = range;
+  const { limit, sortBy, order, keysOnly, countOnly } = range;
   const request: IRangeRequest = rangeToWire(range);
   if (limit !== undefined) request.limit = limit;
   if (sortBy !== undefined) {
     request.sort_target = sortTargets[sortBy];
     request.sort_order = order === 'descending' ? SortOrder.Descend : SortOrder.Ascend;
   }
-  if (maxCreateRevision !== undefined) request.max_create_revision = String(maxCreateRevision);
+  for (const [field, name] of revisions) {
+    const revision = range[field];
+    if (revision !== undefined) request[name] = String(revision);
+  }
   if (keysOnly !== undefined) request.keys_only = keysOnly;
-  if (revision !== undefined) request.revision = String(revision);
+  if (countOnly !== undefined) request.count_only = countOnly;
   return request;
 }
 
@@ -90,10 +107,20 @@ function compareToWire({ key, end, target, is = '=', to }: Compare): ICompare {
 
 function operationToWire(operation: Operation): IRequestOp {
   if ('range' in operation) return { request_range: readToWire(operation.range) };
-  if ('delete' in operation) return { request_delete_range: rangeToWire(operation.delete) };
+  if ('delete' in operation) return { request_delete_range: deleteToWire(operation.delete) };
   if ('txn' in operation) return { request_txn: txnToWire(operation.txn) };
-  const { key, value, lease = 0n } = operation.put;
-  return { request_put: { key: toBytes(key), value: toBytes(value), lease: String(lease) } };
+  return { request_put: putToWire(operation.put) };
+}
+
+function deleteToWire({ previous = false, ...range }: DeleteRequest): IDeleteRangeRequest {
+  return { ...rangeToWire(range), prev_kv: previous };
+}
+
+function putToWire({ key, value, lease = 0n, keepLease, previous }: PutRequest): IPutRequest {
+  const request: IPutRequest = { key: toBytes(key), value: toBytes(value), lease: String(lease) };
+  if (keepLease) request.ignore_lease = true;
+  if (previous) request.prev_kv = true;
+  return request;
 }
 
 /** A transaction's reply in our terms. */
@@ -112,14 +139,19 @@ export function readFromWire(reply: IRangeResponse): OperationReply {
 }
 
 function operationFromWire(reply: IResponseOp): OperationReply {
-  if (reply.response_range) return readFromWire(reply.response_range);
-  if (reply.response_txn) return { kvs: [], count: 0, txn: txnFromWire(reply.response_txn) };
-  return { kvs: [], count: Number(reply.response_delete_range?.deleted ?? 0) };
+  const { response_range, response_put, response_delete_range, response_txn } = reply;
+  if (response_range) return readFromWire(response_range);
+  if (response_txn) return { kvs: [], count: 0, txn: txnFromWire(response_txn) };
+  const { deleted = 0, prev_kvs = [] } = response_delete_range ?? {};
+  const before = response_put?.prev_kv ? [response_put.prev_kv] : prev_kvs;
+  return { kvs: before.map(kvFromWire), count: Number(deleted) };
 }
 
 /** A watch event in our terms. */
 export function eventFromWire(event: IEvent): WatchEvent {
-  return { type: event.type === 'Put' ? 'put' : 'delete', kv: kvFromWire(event.kv) };
+  const { type, kv, prev_kv } = event;
+  const previous = prev_kv && { previous: kvFromWire(prev_kv) };
+  return { type: type === 'Put' ? 'put' : 'delete', kv: kvFromWire(kv), ...previous };
 }
 
 function kvFromWire(kv: IKeyValue): KeyValue {

@@ -29,13 +29,21 @@ export interface RangeRequest extends KeyRange {
   /** At most so many pairs. @defaultValue no limit */
   readonly limit?: number;
   /** By which property; without it by key, ascending. */
-  readonly sortBy?: 'create' | 'mod' | 'key';
+  readonly sortBy?: 'key' | 'create' | 'mod' | 'version' | 'value';
   /** @defaultValue `'ascending'` */
   readonly order?: 'ascending' | 'descending';
+  /** Only keys created at or after this revision. */
+  readonly minCreateRevision?: bigint;
   /** Only keys created at or before this revision. */
   readonly maxCreateRevision?: bigint;
+  /** Only keys last changed at or after this revision. */
+  readonly minModRevision?: bigint;
+  /** Only keys last changed at or before this revision. */
+  readonly maxModRevision?: bigint;
   /** Leaves the values out. */
   readonly keysOnly?: boolean;
+  /** Leaves all pairs out: only their number is of interest. */
+  readonly countOnly?: boolean;
   /** Reads as of this revision. @defaultValue the newest */
   readonly revision?: bigint;
 }
@@ -46,13 +54,23 @@ export interface PutRequest {
   readonly value: Data;
   /** The key goes when this lease goes. @defaultValue 0, none */
   readonly lease?: bigint;
+  /** Leaves the key on the lease that it has; the key must exist, and `lease` must not be given. */
+  readonly keepLease?: boolean;
+  /** Gives the pair as it was before. */
+  readonly previous?: boolean;
+}
+
+/** Deletes a key or range. */
+export interface DeleteRequest extends KeyRange {
+  /** Gives the pairs as they were before. */
+  readonly previous?: boolean;
 }
 
 /** One step of a transaction. */
 export type Operation =
   | { readonly range: RangeRequest }
   | { readonly put: PutRequest }
-  | { readonly delete: KeyRange }
+  | { readonly delete: DeleteRequest }
   | { readonly txn: Txn };
 
 /** If all of `compare` hold then `success`, else `failure`: one atomic step at one revision. */
@@ -64,7 +82,7 @@ export interface Txn {
 
 /** What one step of a transaction gave. */
 export interface OperationReply {
-  /** The pairs read; empty for writes. */
+  /** The pairs read; of a write the pairs before it, if it asked for them with `previous`. */
   readonly kvs: readonly KeyValue[];
   /** How many keys the range read holds (before limit and filters), or how many keys were deleted. */
   readonly count: number;
@@ -95,6 +113,15 @@ export interface CallOptions {
   readonly timeout?: number;
 }
 
+/** Options of a read. */
+export interface ReadOptions extends CallOptions {
+  /**
+   * Reads what the nearest member has, without asking the others: cheaper, and possible while there is no leader, but it
+   * may be behind. Never behind what this store has seen before. @defaultValue `false`, linearizable
+   */
+  readonly serializable?: boolean;
+}
+
 /** Options of a transaction. */
 export interface CommitOptions extends CallOptions {
   /**
@@ -102,6 +129,14 @@ export interface CommitOptions extends CallOptions {
    * is lost. Transactions that only read always may. @defaultValue `false`
    */
   readonly idempotent?: boolean;
+  /**
+   * Has it applied exactly once however often it must be sent, by a mark that is written with it and read back
+   * when an answer is lost. Stores that do not keep marks send it once. @defaultValue `false`: it is sent once,
+   * and an answer that is lost is reported as `outcome: 'unknown'`
+   */
+  readonly exactlyOnce?: boolean;
+  /** Whether it may travel together with others that are waiting to be sent. @defaultValue `true` */
+  readonly batch?: boolean;
 }
 
 /** A change of one key. */
@@ -109,6 +144,8 @@ export interface WatchEvent {
   readonly type: 'put' | 'delete';
   /** For a deletion only `key` and `modRevision` mean something. */
   readonly kv: KeyValue;
+  /** The pair before the change, if the watch asked for it, there was one, and etcd still has it. */
+  readonly previous?: KeyValue;
 }
 
 /** Who is told of changes. Must not throw. */
@@ -127,6 +164,8 @@ export interface WatchOptions {
   readonly from?: bigint;
   /** Only changes of this type. @defaultValue both */
   readonly only?: 'put' | 'delete';
+  /** Gives the pair before each change too. @defaultValue `false` */
+  readonly previous?: boolean;
 }
 
 /** A watch that is set, or is being set. It survives reconnects without losing or repeating events. */
@@ -139,13 +178,45 @@ export interface Watch {
   close(): void;
 }
 
+/** How one endpoint is, by its own account. */
+export interface EndpointHealth {
+  /** The endpoint as it was configured or found. */
+  readonly endpoint: string;
+  /** Whether it answers linearizable reads: it is in touch with a leader and a majority. */
+  readonly healthy: boolean;
+  /** Why not. */
+  readonly error?: Error;
+  /** Milliseconds that the linearizable read took. */
+  readonly latency?: number;
+  /** What it said of itself; `undefined` if it did not answer. */
+  readonly status?: EndpointStatus;
+}
+
+/** What an etcd member says of itself. */
+export interface EndpointStatus {
+  /** Of the server, such as `3.6.9`. */
+  readonly version: string;
+  readonly memberId: bigint;
+  /** The member that leads; 0 if it knows of none. */
+  readonly leader: bigint;
+  readonly isLearner: boolean;
+  readonly revision: bigint;
+  readonly raftTerm: bigint;
+  /** Bytes of the database file. */
+  readonly dbSize: number;
+  /** Bytes of it in use; defragmenting gives the rest back. */
+  readonly dbSizeInUse: number;
+  /** Alarms raised in the cluster, such as `NOSPACE`, and what else is wrong. */
+  readonly alarms: readonly string[];
+}
+
 /**
  * The few operations of etcd that everything here is written on. All revisions and leases are `bigint`.
  * Calls reject with `UnavailableError` when no endpoint answers, and with `RefusedError` when etcd says no.
  */
 export interface Store {
-  /** Reads a key or range, linearizably. */
-  read(range: RangeRequest, options?: CallOptions): Promise<RangeReply>;
+  /** Reads a key or range. */
+  read(range: RangeRequest, options?: ReadOptions): Promise<RangeReply>;
   /** Runs a transaction. */
   commit(txn: Txn, options?: CommitOptions): Promise<TxnReply>;
   /** Tells `listener` of changes in a range, as they happen. */
@@ -156,6 +227,8 @@ export interface Store {
   keepAlive(lease: bigint, options?: CallOptions): Promise<number>;
   /** Ends a lease and deletes its keys. A lease that is gone already is no error. */
   revoke(lease: bigint, options?: CallOptions): Promise<void>;
+  /** Asks every endpoint how it is. Does not reject for one that fails. */
+  health(options?: CallOptions): Promise<readonly EndpointHealth[]>;
   /** Lets go of connections; pending calls reject. */
   close(): void;
 }

@@ -3,15 +3,18 @@ import type {
   CallOptions,
   CommitOptions,
   Compare,
+  EndpointHealth,
   KeyValue,
   Operation,
   OperationReply,
   RangeReply,
   RangeRequest,
+  ReadOptions,
   Store,
   Txn,
   TxnReply,
   Watch,
+  WatchEvent,
   WatchListener,
   WatchOptions,
 } from '../core/store.js';
@@ -29,7 +32,7 @@ export class Namespace implements Store {
     this.#prefix = Buffer.from(toBytes(prefix));
   }
 
-  async read(range: RangeRequest, options?: CallOptions): Promise<RangeReply> {
+  async read(range: RangeRequest, options?: ReadOptions): Promise<RangeReply> {
     const reply = await this.#store.read(this.#inside(range), options);
     return { ...reply, kvs: reply.kvs.map((kv) => this.#stripped(kv)) };
   }
@@ -40,8 +43,7 @@ export class Namespace implements Store {
 
   watch(range: KeyRange, listener: WatchListener, options?: WatchOptions): Watch {
     const inner: WatchListener = {
-      events: (events) =>
-        listener.events(events.map(({ type, kv }) => ({ type, kv: this.#stripped(kv) }))),
+      events: (events) => listener.events(events.map((event) => this.#event(event))),
       gap: (revision) => listener.gap(revision),
       closed: (error) => listener.closed(error),
     };
@@ -61,6 +63,10 @@ export class Namespace implements Store {
 
   revoke(lease: bigint, options?: CallOptions): Promise<void> {
     return this.#store.revoke(lease, options);
+  }
+
+  health(options?: CallOptions): Promise<readonly EndpointHealth[]> {
+    return this.#store.health(options);
   }
 
   /** Does nothing: the store belongs to whoever opened it. */
@@ -110,6 +116,11 @@ export class Namespace implements Store {
     const { txn } = reply;
     const kvs = reply.kvs.map((kv) => this.#stripped(kv));
     return { ...reply, kvs, ...(txn && { txn: this.#replyOf(txn) }) };
+  }
+
+  #event({ type, kv, previous }: WatchEvent): WatchEvent {
+    const before = previous && { previous: this.#stripped(previous) };
+    return { type, kv: this.#stripped(kv), ...before };
   }
 
   #stripped(kv: KeyValue): KeyValue {

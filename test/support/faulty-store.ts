@@ -4,10 +4,12 @@ import {
   type CallOptions,
   type CommitOptions,
   type Compare,
+  type EndpointHealth,
   type KeyRange,
   type Operation,
   type RangeReply,
   type RangeRequest,
+  type ReadOptions,
   type Store,
   type Txn,
   type TxnReply,
@@ -36,7 +38,7 @@ export class FaultyStore implements Store {
     this.#fault = fault;
   }
 
-  read(range: RangeRequest, options?: CallOptions): Promise<RangeReply> {
+  read(range: RangeRequest, options?: ReadOptions): Promise<RangeReply> {
     return this.#strike(`read ${keyId(range.key)}`, () => this.#store.read(range, options));
   }
 
@@ -59,6 +61,10 @@ export class FaultyStore implements Store {
 
   revoke(lease: bigint, options?: CallOptions): Promise<void> {
     return this.#strike(`revoke ${lease}`, () => this.#store.revoke(lease, options));
+  }
+
+  health(options?: CallOptions): Promise<readonly EndpointHealth[]> {
+    return this.#store.health(options);
   }
 
   close(): void {

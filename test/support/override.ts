@@ -9,6 +9,7 @@ export function override(store: Store, changes: Partial<Store>): Store {
     grant: (...args) => store.grant(...args),
     keepAlive: (...args) => store.keepAlive(...args),
     revoke: (...args) => store.revoke(...args),
+    health: (...args) => store.health(...args),
     close: () => store.close(),
     ...changes,
   };

@@ -5,6 +5,7 @@ import {
   ArgumentError,
   ClosedError,
   isCoordinationError,
+  RefusedError,
   UnavailableError,
 } from '../../../core/errors.js';
 import { failureOf, judge, refusalOf } from '../../../core/etcd3-status.js';
@@ -13,6 +14,8 @@ import { abortable, onAbort } from '../../../core/signals.js';
 import type {
   CallOptions,
   CommitOptions,
+  EndpointHealth,
+  EndpointStatus,
   RangeReply,
   RangeRequest,
   Store,
@@ -26,6 +29,7 @@ import { milliseconds } from '../../../core/validate.js';
 import type { Backend } from '../backend.js';
 import { EtcdError } from '../errors.js';
 import type { Faults, RpcName } from '../faults.js';
+import { VERSION } from '../rpcs.js';
 import { DirectWatch } from './direct-watch.js';
 import { fromRange, fromTxn } from './replies.js';
 import { toInterval, toRange, toTxn } from './requests.js';
@@ -80,12 +84,13 @@ export class DirectStore implements Store {
 
   watch(range: KeyRange, listener: WatchListener, options: WatchOptions = {}): Watch {
     this.#checkOpen();
-    const { from, only } = options;
+    const { from, only, previous = false } = options;
     const spec = {
       interval: toInterval(range),
       from: from === undefined ? undefined : Number(from),
       puts: only !== 'delete',
       deletions: only !== 'put',
+      previous,
     };
     const watch = new DirectWatch(this.#parts.backend, spec, listener);
     this.#watches.add(watch);
@@ -117,6 +122,23 @@ export class DirectStore implements Store {
       if (leases.has(lease)) leases.revoke(lease);
     };
     await this.#call('Lease.LeaseRevoke', revoke, true, options);
+  }
+
+  async health(options?: CallOptions): Promise<readonly EndpointHealth[]> {
+    const { backend, clock } = this.#parts;
+    const asked = clock.now();
+    try {
+      const status = await this.#call(
+        'Maintenance.Status',
+        () => statusOf(backend),
+        false,
+        options,
+      );
+      return [{ endpoint: NAME, healthy: true, latency: clock.now() - asked, status }];
+    } catch (error) {
+      if (!(error instanceof UnavailableError || error instanceof RefusedError)) throw error;
+      return [{ endpoint: NAME, healthy: false, error }];
+    }
   }
 
   close(): void {
@@ -173,4 +195,20 @@ export class DirectStore implements Store {
   #checkOpen(): void {
     this.#life.signal.throwIfAborted();
   }
+}
+
+function statusOf(backend: Backend): EndpointStatus {
+  const { memberId, store } = backend;
+  const { revision = 0, raftTerm = 0 } = backend.header();
+  return {
+    version: VERSION,
+    memberId,
+    leader: memberId,
+    isLearner: false,
+    revision: BigInt(revision),
+    raftTerm: BigInt(raftTerm),
+    dbSize: store.bytes,
+    dbSizeInUse: store.bytes,
+    alarms: [],
+  };
 }

@@ -1,19 +1,24 @@
 import { ClosedError, RefusedError } from '../../../core/errors.js';
 import { judge, refusalOf } from '../../../core/etcd3-status.js';
-import type { Watch, WatchListener } from '../../../core/store.js';
+import type { Watch, WatchEvent, WatchListener } from '../../../core/store.js';
 import type { Backend } from '../backend.js';
 import type { Faults } from '../faults.js';
 import { toKeyValue } from '../kv/key-value.js';
 import { isEmpty } from '../mvcc/interval.js';
+import type { MvccStore } from '../mvcc/store.js';
 import { isDeletion, type Version } from '../mvcc/version.js';
-import type { Receiver, Watcher, WatchSpec } from '../watch/watcher.js';
+import { before, type Receiver, type Watcher, type WatchSpec } from '../watch/watcher.js';
 import { fromKeyValue } from './replies.js';
 
 /** Milliseconds until a watch that met a fault is set again. */
 const PAUSE = 100;
 
 /** What is watched; without `from` whatever comes once the watch is set. */
-export type DirectWatchSpec = Omit<WatchSpec, 'from'> & { readonly from: number | undefined };
+export type DirectWatchSpec = Omit<WatchSpec, 'from'> & {
+  readonly from: number | undefined;
+  /** Whether listeners are given the pair before each change. */
+  readonly previous: boolean;
+};
 
 /** A watch of a `DirectStore`. Its listener is called after the change that it hears of is through, never within. */
 export class DirectWatch implements Watch {
@@ -82,9 +87,14 @@ export class DirectWatch implements Watch {
 
   #begin(from: number): void {
     const { watches, store } = this.#backend;
+    const history = this.#spec.previous ? store : undefined;
     const receiver: Receiver = {
       isReady: () => true,
-      events: (changes) => this.#later(() => this.#listener.events(changes.map(toEvent))),
+      events: (changes) => {
+        // As of now: what was before may be forgotten a moment later.
+        const events = changes.map((change) => toEvent(change, history));
+        this.#later(() => this.#listener.events(events));
+      },
       compacted: () => {
         // What is left of history is to be read; the watch goes on from here.
         const now = store.revision;
@@ -109,9 +119,9 @@ export class DirectWatch implements Watch {
   }
 }
 
-function toEvent(change: Version): Parameters<WatchListener['events']>[0][number] {
-  return {
-    type: isDeletion(change) ? 'delete' : 'put',
-    kv: fromKeyValue(toKeyValue(change)),
-  };
+function toEvent(change: Version, history: MvccStore | undefined): WatchEvent {
+  const type = isDeletion(change) ? 'delete' : 'put';
+  const event: WatchEvent = { type, kv: fromKeyValue(toKeyValue(change)) };
+  const previous = history && before(change, history);
+  return previous ? { ...event, previous: fromKeyValue(toKeyValue(previous)) } : event;
 }

@@ -31,8 +31,10 @@ export function fromTxn({ header, succeeded, responses = [] }: Init<wire.TxnResp
   };
 }
 
-function fromOperation({ range, deleteRange, txn }: Init<wire.ResponseOp>): OperationReply {
+function fromOperation({ range, put, deleteRange, txn }: Init<wire.ResponseOp>): OperationReply {
   if (range) return fromRange(range);
   if (txn) return { kvs: [], count: 0, txn: fromTxn(txn) };
-  return { kvs: [], count: deleteRange?.deleted ?? 0 };
+  const { deleted = 0, prevKvs = [] } = deleteRange ?? {};
+  const before = put?.prevKv ? [put.prevKv] : prevKvs;
+  return { kvs: before.map(fromKeyValue), count: deleted };
 }

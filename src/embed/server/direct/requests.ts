@@ -8,7 +8,7 @@ import * as wire from '../wire/kv.js';
 
 const targets = { version: 0, create: 1, mod: 2, value: 3, lease: 4 } as const;
 const results = { '=': 0, '>': 1, '<': 2, '!=': 3 } as const;
-const sortTargets = { key: 0, create: 2, mod: 3 } as const;
+const sortTargets = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as const;
 
 function endOf(end: Data | undefined): Bytes {
   return end === undefined ? '' : keyId(end);
@@ -21,16 +21,20 @@ export function toInterval({ key, end }: KeyRange): Interval {
 
 /** A read. */
 export function toRange(range: RangeRequest): wire.RangeRequest {
-  const { key, end, limit, sortBy, order, maxCreateRevision, keysOnly, revision } = range;
+  const { key, end, limit, sortBy, order } = range;
   return wire.RangeRequest.create({
     key: keyId(key),
     rangeEnd: endOf(end),
     limit: limit ?? 0,
-    revision: Number(revision ?? 0),
+    revision: Number(range.revision ?? 0),
     sortTarget: sortBy === undefined ? 0 : sortTargets[sortBy],
     sortOrder: sortBy === undefined ? 0 : order === 'descending' ? 2 : 1,
-    maxCreateRevision: Number(maxCreateRevision ?? 0),
-    keysOnly: keysOnly ?? false,
+    minCreateRevision: Number(range.minCreateRevision ?? 0),
+    maxCreateRevision: Number(range.maxCreateRevision ?? 0),
+    minModRevision: Number(range.minModRevision ?? 0),
+    maxModRevision: Number(range.maxModRevision ?? 0),
+    keysOnly: range.keysOnly ?? false,
+    countOnly: range.countOnly ?? false,
   });
 }
 
@@ -64,10 +68,16 @@ function toOperation(operation: Operation): wire.RequestOp {
   if ('range' in operation) return { ...nothing, range: toRange(operation.range) };
   if ('txn' in operation) return { ...nothing, txn: toTxn(operation.txn) };
   if ('delete' in operation) {
-    const { key, end } = operation.delete;
-    return { ...nothing, deleteRange: { key: keyId(key), rangeEnd: endOf(end), prevKv: false } };
+    const { key, end, previous: prevKv = false } = operation.delete;
+    return { ...nothing, deleteRange: { key: keyId(key), rangeEnd: endOf(end), prevKv } };
   }
-  const { key, value, lease = 0n } = operation.put;
-  const put = wire.PutRequest.create({ key: keyId(key), value: keyId(value), lease });
+  const { key, value, lease = 0n, keepLease = false, previous = false } = operation.put;
+  const put = wire.PutRequest.create({
+    key: keyId(key),
+    value: keyId(value),
+    lease,
+    ignoreLease: keepLease,
+    prevKv: previous,
+  });
   return { ...nothing, put };
 }
