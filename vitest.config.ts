@@ -3,8 +3,10 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 /** What needs no etcd, or one of its own choice: run once. */
 const once = [
   'test/package.test.ts',
+  'test/chaos/*.test.ts',
   'test/cli/serve-command.test.ts',
-  'test/core/{departures,keys,lease,signals,unix-endpoints}.test.ts',
+  'test/core/{departures,keys,lease,patience,rotation,signals,unix-endpoints}.test.ts',
+  'test/core/transport*.test.ts',
   'test/differential/**/*.test.ts',
   'test/embed/*.test.ts',
   'test/embed/server/**/*.test.ts',
@@ -16,6 +18,11 @@ const processes = ['test/**/*.processes.test.ts', 'test/embed/process/**/*.test.
 /** An etcd in the test's own process; the oldest release of the real one that we support, and the newest. */
 const engines = [
   { name: 'in-process', exclude: processes },
+  // What meets connections, once more over the other transport.
+  {
+    name: 'over grpc',
+    include: ['test/core/{connecting,etcd3-store,failover,limits,watch}.test.ts'],
+  },
   // The command reaches etcd through the library only, and foreign clients are not ours.
   { name: 'etcd 3.4', exclude: [...once, 'test/{cli,e2e}/**/*.test.ts'] },
   { name: 'etcd newest', exclude: once },
@@ -25,10 +32,10 @@ const config: ViteUserConfig = defineConfig({
   test: {
     // Each file starts processes of its own, and machines have few processors.
     maxWorkers: 1,
-    projects: engines.map(({ name, exclude }) => ({
+    projects: engines.map(({ name, include = ['test/**/*.test.ts'], exclude = [] }) => ({
       test: {
         name,
-        include: ['test/**/*.test.ts'],
+        include,
         exclude,
         globalSetup: ['test/support/start-etcd.ts'],
         setupFiles: ['test/support/set-up.ts'],

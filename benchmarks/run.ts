@@ -9,20 +9,33 @@ import { embedSocket } from './embed-socket.js';
 import { embedStart } from './embed-start.js';
 import { embedWatches } from './embed-watches.js';
 import { describe, findServer, withEtcd } from './environment.js';
+import { idleBenchmark } from './idle.js';
+import { lockBenchmarks } from './locks.js';
 import { mutexHandOff } from './mutex-handoff.js';
 import { mutexPassing } from './mutex-passing.js';
 import { mutexRpcs } from './mutex-rpcs.js';
 import { mutexUncontended } from './mutex-uncontended.js';
 import { type BenchOptions, readOptions, usage } from './options.js';
 import { buildPrograms, type Programs } from './programs.js';
+import { putBenchmarks } from './put.js';
 import { type Entry, lineOf, markdownOf, publish, save, tableOf } from './report.js';
+import { watchBenchmarks } from './watch-resync.js';
 
 const suites: readonly Suite[] = [
   {
     name: 'mutex',
-    benchmarks: [...mutexPassing, ...mutexHandOff, ...mutexUncontended, mutexRpcs],
+    benchmarks: [
+      ...mutexPassing,
+      ...mutexHandOff,
+      ...mutexUncontended,
+      mutexRpcs,
+      ...lockBenchmarks,
+      idleBenchmark,
+    ],
     files: 'each',
   },
+  { name: 'client', benchmarks: putBenchmarks, files: 'one' },
+  { name: 'watch', benchmarks: watchBenchmarks, files: 'one' },
   {
     name: 'embed',
     benchmarks: [embedStart, ...embedSocket, ...embedDirect, ...embedMillion, ...embedWatches],

@@ -1,7 +1,7 @@
 import type { DependencyContainer } from 'tsyringe';
-import { compose, type Parts } from './container.js';
+import { compose, type Parts, type StoreOptions } from './container.js';
+import { Client } from './core/client.js';
 import { ArgumentError, ClosedError } from './core/errors.js';
-import type { Etcd3Options } from './core/etcd3-options.js';
 import type { Session, SessionOptions } from './core/session.js';
 import type { Store } from './core/store.js';
 import { nonEmpty } from './core/validate.js';
@@ -9,9 +9,11 @@ import { Mutex, type MutexOptions } from './lock/mutex.js';
 import { Namespace } from './namespace/namespace.js';
 
 /** How to connect. */
-export interface ConnectOptions extends Etcd3Options {
+export interface ConnectOptions extends StoreOptions {
   /** The session everything will be held through. */
   readonly session?: SessionOptions;
+  /** Gives the attempt up; `connect` rejects with `signal.reason`. A lease without keys may stay behind for its TTL. */
+  readonly signal?: AbortSignal;
   /** A container whose `CLOCK` and `STORE` are used where registered, and that gets `SESSION` and the rest. @defaultValue a new one */
   readonly container?: DependencyContainer;
 }
@@ -20,7 +22,8 @@ export interface ConnectOptions extends Etcd3Options {
  * Connects to etcd and opens a session.
  *
  * @throws ArgumentError if an option is not usable; nothing was opened.
- * @throws UnavailableError if no endpoint answers; it lists what each said.
+ * @throws the reason of `options.signal` when it aborts.
+ * @throws UnavailableError if no endpoint answers within `options.timeout`; it lists what each said.
  * @throws RefusedError if etcd refuses user, password or certificate.
  */
 export async function connect(options: ConnectOptions): Promise<Coordinator> {
@@ -33,6 +36,7 @@ export class Coordinator implements AsyncDisposable {
   readonly session: Session;
   readonly #parts: Parts;
   readonly #parent: Coordinator | undefined;
+  #client: Client | undefined;
 
   constructor(parts: Parts, parent?: Coordinator) {
     this.session = parts.session;
@@ -43,6 +47,15 @@ export class Coordinator implements AsyncDisposable {
   /** The store that recipes made here keep their keys in. */
   get store(): Store {
     return this.session.store;
+  }
+
+  /** Reads, writes and transactions on that store. */
+  get client(): Client {
+    this.#client ??= new Client(this.session.store, {
+      clock: this.session.clock,
+      maxTxnOps: this.#parts.maxTxnOps,
+    });
+    return this.#client;
   }
 
   /**

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { Etcd3Store, Session } from '../../src/index.js';
+import { makeStore } from '../../src/container.js';
+import { Session, type Store } from '../../src/index.js';
 
 /** Sessions of this process, and how to end them. */
 export interface Sessions {
@@ -12,12 +13,13 @@ export async function openSessions(
   endpoint: string,
   count: number,
   connections: 'shared' | 'own' = 'shared',
+  batching = true,
 ): Promise<Sessions> {
-  const open = (): Etcd3Store => new Etcd3Store({ endpoints: [endpoint] });
+  const open = (): Store => makeStore({ endpoints: [endpoint], batching });
   const stores = Array.from({ length: connections === 'own' ? count : 1 }, open);
   const all: Session[] = [];
   for (let i = 0; i < count; i += 1) {
-    all.push(await Session.open(stores[i % stores.length] as Etcd3Store));
+    all.push(await Session.open(stores[i % stores.length] as Store));
   }
   return {
     all,

@@ -57,6 +57,8 @@ async function attempt(increment: () => Promise<void>): Promise<Result> {
 
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof HoldLostError) return 'refused';
-  if (error instanceof UnavailableError) return error.outcome;
+  if (error instanceof UnavailableError) {
+    return error.outcome === 'applied' ? 'acknowledged' : error.outcome;
+  }
   throw error;
 }

@@ -1,10 +1,11 @@
 import { Backoff } from './backoff.js';
 import { ClosedError, HoldLostError, UnavailableError } from './errors.js';
+import type { Fence } from './fence.js';
 import { type Data, keyId } from './keys.js';
+import type { Lease } from './lease.js';
 import type { LineSpec } from './line.js';
 import { persist } from './persist.js';
-import type { Session } from './session.js';
-import type { CallOptions, Compare, KeyValue, Operation, Txn, TxnReply } from './store.js';
+import type { CallOptions, Compare, KeyValue, Operation, Store, Txn, TxnReply } from './store.js';
 
 /** What a contender knows of the line at one revision, at which its own key was there. Kept up to date in place. */
 export interface View {
@@ -27,18 +28,23 @@ export class Contender {
   token = 0n;
   /** Whether a write of `key` got no answer, and might still arrive. */
   unanswered = false;
-  readonly #session: Session;
+  /** What our key hangs on. */
+  readonly lease: Lease;
+  readonly #store: Store;
+  readonly #fence: Fence;
   readonly #spec: LineSpec;
   readonly #value: Data;
-  /** When the last request that showed our key to be there was sent, by the session's clock. */
+  /** When the last request that showed our key to be there was sent, by the lease's clock. */
   seenAt = 0;
   #sent: Promise<unknown> | undefined;
 
-  constructor(session: Session, spec: LineSpec, value: Data) {
-    this.#session = session;
+  constructor(lease: Lease, store: Store, spec: LineSpec, value: Data) {
+    this.lease = lease;
+    this.#store = store;
+    this.#fence = lease.fenceIn(store);
     this.#spec = spec;
     this.#value = value;
-    this.key = session.takeKey(spec.folder);
+    this.key = lease.takeKey(spec.folder);
   }
 
   /** Puts our key, and reads who was there before in the same transaction. */
@@ -49,7 +55,7 @@ export class Contender {
       return this.#viewOf(reply);
     }
     // An earlier attempt was applied, and somebody deleted the key since.
-    if (!ours) throw this.#lostPlace();
+    if (!ours) throw await this.#lostPlace(signal);
     this.token = ours.createRevision;
     return this.look(signal);
   }
@@ -72,17 +78,17 @@ export class Contender {
   /**
    * Reads who is before us, together with the proof that our key is still ours.
    *
-   * @throws HoldLostError if it is not.
+   * @throws HoldLostError if it is not, `SessionLostError` if the lease is gone.
    */
   async look(signal: AbortSignal): Promise<View> {
-    const sent = this.#session.clock.now();
+    const sent = this.lease.clock.now();
     const compare: Compare[] = [{ key: this.key, target: 'create', to: this.token }];
     const reply = await this.#commit(
       { compare, success: [this.#rivalsBefore(this.token)] },
       signal,
     );
     this.seenAt = sent;
-    if (!reply.succeeded) throw this.#lostPlace();
+    if (!reply.succeeded) throw await this.#lostPlace(signal);
     return this.#viewOf(reply);
   }
 
@@ -93,19 +99,19 @@ export class Contender {
 
   /** Lets the name of our key be used again: it is gone, and no request on its way can touch it. */
   giveBackKey(): void {
-    this.#session.giveBack(this.#spec.folder, this.key);
+    this.lease.giveBack(this.#spec.folder, this.key);
   }
 
   async #withdraw(): Promise<void> {
-    const { store, signal, clock, fence } = this.#session;
+    const { signal, clock } = this.lease;
     // Once we have joined, what is on its way only reads.
     if (this.token === 0n) await this.#sent?.catch(() => {});
     const remove: Operation = { delete: { key: this.key } };
-    const success = this.unanswered ? [remove, fence.raise] : [remove];
+    const success = this.unanswered ? [remove, this.#fence.raise] : [remove];
     let tries = 0;
     const commit = (limit: CallOptions): Promise<TxnReply> => {
       tries += 1;
-      return this.#session.commit({ success }, limit);
+      return this.lease.commit(this.#store, { success }, limit);
     };
     const pause = new Backoff(100, 5_000);
     for (;;) {
@@ -113,17 +119,21 @@ export class Contender {
         await persist(commit, signal, clock);
         // A deletion that got no answer might still come, and meet the key of somebody else.
         if (tries === 1) this.giveBackKey();
+        else this.lease.drop(this.key);
         return;
       } catch (error) {
         if (signal.aborted || error instanceof ClosedError) return;
         // etcd refuses, for want of space or of a permission: that may pass, and others wait behind us.
-        await store.commit({ success: [remove] }).catch(() => {});
+        await this.#store.commit({ success: [remove] }).catch(() => {});
         await clock.sleep(pause.next(), signal);
       }
     }
   }
 
-  #lostPlace(): HoldLostError {
+  async #lostPlace(signal: AbortSignal): Promise<HoldLostError> {
+    // Rather than our key alone, the lease may be gone.
+    await this.lease.ask();
+    signal.throwIfAborted();
     return new HoldLostError(`place in line ${this.key}`, 'deleted');
   }
 
@@ -133,7 +143,8 @@ export class Contender {
     reads: Operation[],
     signal: AbortSignal,
   ): Promise<{ reply: TxnReply; ours: KeyValue | undefined }> {
-    const { fence, id, clock } = this.#session;
+    const { id, clock } = this.lease;
+    const fence = this.#fence;
     const absent: Compare = { key: this.key, target: 'create', to: 0n };
     const put: Operation = { put: { key: this.key, value: this.#value, lease: id } };
     const success = [...reads, put];
@@ -151,17 +162,16 @@ export class Contender {
   }
 
   async #commit(txn: Txn, signal: AbortSignal): Promise<TxnReply> {
-    const { clock } = this.#session;
     const send = async (limit: CallOptions): Promise<TxnReply> => {
       try {
-        return await this.#session.commit(txn, limit);
+        return await this.lease.commit(this.#store, txn, limit);
       } catch (error) {
         if (error instanceof UnavailableError) this.unanswered ||= error.outcome === 'unknown';
         throw error;
       }
     };
     try {
-      return await persist((limit) => (this.#sent = send(limit)), signal, clock);
+      return await persist((limit) => (this.#sent = send(limit)), signal, this.lease.clock);
     } catch (error) {
       signal.throwIfAborted();
       throw error;

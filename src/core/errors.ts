@@ -34,12 +34,13 @@ export function isCoordinationError(error: unknown): error is CoordinationError 
 /**
  * Why something held is held no more:
  * - `no-contact`: no renewal of the lease was confirmed in time, so etcd may have given it up;
- * - `expired`: etcd says that the lease is gone, by expiry or by revocation;
+ * - `expired`: etcd says that the lease is gone, after its time;
+ * - `revoked`: etcd says that the lease is gone, though its time had not come;
  * - `deleted`: the key of the hold was deleted by somebody else;
  * - `closed`: the session was closed here;
  * - `released`: the hold was released here.
  */
-export type LossReason = 'no-contact' | 'expired' | 'deleted' | 'closed' | 'released';
+export type LossReason = 'no-contact' | 'expired' | 'revoked' | 'deleted' | 'closed' | 'released';
 
 /** A hold (or a place in a line) is gone: the reason of `hold.signal`, and how a guarded transaction refuses. */
 export class HoldLostError extends CoordinationError {
@@ -65,8 +66,9 @@ export class SessionLostError extends CoordinationError {
 
 /** The `timeout` given to a waiting call passed before its turn came; its place is being given up. */
 export class WaitTimeoutError extends CoordinationError {
-  constructor(timeout: number) {
-    super('ERR_WAIT_TIMEOUT', `not granted within ${timeout} ms`);
+  constructor(timeout: number, what?: string) {
+    const subject = what === undefined ? '' : `${what}: `;
+    super('ERR_WAIT_TIMEOUT', `${subject}not granted within ${timeout} ms`);
   }
 }
 
@@ -77,29 +79,39 @@ export class ClosedError extends CoordinationError {
   }
 }
 
+/** How far an attempt came: finding the endpoint by name, connecting to it, logging in, or the call itself. */
+export type Phase = 'discovery' | 'connect' | 'login' | 'call';
+
 /** What one endpoint said (or that it said nothing) in a failed call. */
 export interface EndpointFailure {
   /** The endpoint as it was configured. */
   readonly endpoint: string;
+  /** How far the attempt came. @defaultValue `'call'` */
+  readonly phase?: Phase;
   /** gRPC's name for the failure, such as `UNAVAILABLE` or `DEADLINE_EXCEEDED`. */
   readonly status: string;
   /** The text that came with it. */
   readonly message: string;
 }
 
+/**
+ * What became of a write that has no reply:
+ * - `not-applied`: it surely had no effect, and will have none;
+ * - `applied`: it surely took effect, once; what it read and which branch ran is not known any more. Only transactions
+ *   sent `exactlyOnce` can tell;
+ * - `unknown`: it was sent, and its answer never came. It may have taken effect, or still do so.
+ */
+export type WriteOutcome = 'not-applied' | 'applied' | 'unknown';
+
 /** etcd could not be reached, or did not answer in time, at any endpoint. */
 export class UnavailableError extends CoordinationError {
-  /** `not-applied`: surely without effect. `unknown`: a write was sent, and its answer never came. */
-  readonly outcome: 'not-applied' | 'unknown';
+  /** What became of the write; of what only reads always `not-applied`. */
+  readonly outcome: WriteOutcome;
   /** What each attempt got, in order. */
   readonly failures: readonly EndpointFailure[];
 
-  constructor(
-    outcome: 'not-applied' | 'unknown',
-    failures: readonly EndpointFailure[],
-    options?: ErrorOptions,
-  ) {
-    const said = failures.map((f) => `${f.endpoint}: ${f.status} ${f.message}`).join('; ');
+  constructor(outcome: WriteOutcome, failures: readonly EndpointFailure[], options?: ErrorOptions) {
+    const said = failures.map(described).join('; ');
     super('ERR_UNAVAILABLE', `etcd is unavailable, outcome ${outcome} (${said})`, options);
     this.outcome = outcome;
     this.failures = failures;
@@ -165,4 +177,8 @@ export class ArgumentError extends CoordinationError {
       `${option} must be ${expected}, got ${inspect(received, { depth: 1, breakLength: Number.POSITIVE_INFINITY })}`,
     );
   }
+}
+
+function described({ endpoint, phase = 'call', status, message }: EndpointFailure): string {
+  return `${endpoint}: ${phase === 'call' ? '' : `${phase}: `}${status} ${message}`;
 }

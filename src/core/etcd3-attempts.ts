@@ -1,4 +1,4 @@
-import { type EndpointFailure, UnavailableError } from './errors.js';
+import { type EndpointFailure, type Phase, UnavailableError } from './errors.js';
 import type { Endpoint } from './etcd3-endpoint.js';
 import { failureOf } from './etcd3-status.js';
 
@@ -28,8 +28,8 @@ export class Attempts {
     return this.#effect === 'once' && this.#outcome === 'unknown';
   }
 
-  add(endpoint: Endpoint, error: unknown, maybeApplied: boolean): void {
-    this.#failures.set(endpoint, failureOf(endpoint.name, error));
+  add(endpoint: Endpoint, error: unknown, phase: Phase, maybeApplied: boolean): void {
+    this.#failures.set(endpoint, failureOf(endpoint.name, error, phase));
     if (maybeApplied && this.#effect !== 'none') this.#outcome = 'unknown';
   }
 

@@ -1,4 +1,11 @@
-import type { CallOptions, ChannelCredentials, Client, Metadata } from '@grpc/grpc-js';
+import {
+  type CallOptions,
+  type ChannelOptions,
+  type Client,
+  credentials as Credentials,
+  type Metadata,
+  status as Status,
+} from '@grpc/grpc-js';
 import {
   AuthClient,
   type ICallable,
@@ -9,7 +16,33 @@ import {
 } from 'etcd3';
 // etcd3's pool shuffles, retries and breaks circuits on its own; its hosts are all we take of it.
 import { Host } from 'etcd3/lib/connection-pool.js';
+import { understood } from './etcd3-status.js';
 import { onAbort } from './signals.js';
+import { traced } from './trace.js';
+import { Http2Channel } from './transport/http2-channel.js';
+import { type Method, methodOf } from './transport/methods.js';
+import { StatusError } from './transport/status-error.js';
+import type { TlsMaterial } from './transport/target.js';
+
+export type { TlsMaterial };
+
+/** What an endpoint is made of. */
+export interface EndpointOptions {
+  /** As it was configured, for messages. */
+  readonly name: string;
+  /** `host:port`, or `unix:` and a path. */
+  readonly address: string;
+  /** `undefined` for a connection without TLS. */
+  readonly tls: TlsMaterial | undefined;
+  /** Sent with every call as it is then. */
+  readonly metadata: Metadata;
+  /** What carries unary calls: ours over `node:http2`, or grpc-js. Streams are grpc-js's always. */
+  readonly transport: 'http2' | 'grpc';
+  /** Longest message taken from the server, in bytes; `undefined` for any. */
+  readonly maxReceiveBytes: number | undefined;
+  /** Longest message sent, in bytes. */
+  readonly maxSendBytes: number;
+}
 
 /** How one attempt is limited. */
 export interface AttemptOptions extends CallOptions {
@@ -19,25 +52,17 @@ export interface AttemptOptions extends CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-type UnaryMethod = (
-  request: unknown,
-  metadata: Metadata,
-  options: CallOptions,
-  done: (error: Error | null, reply: never) => void,
-) => { cancel(): void };
-
-const channelOptions = {
+const channelOptions: ChannelOptions = {
   // Members punish pings faster than 5 s; quicker notice of a hung one is the business of our own limits.
   'grpc.keepalive_time_ms': 6_000,
   'grpc.keepalive_timeout_ms': 2_000,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
-  'grpc.max_receive_message_length': -1,
   'grpc.service_config_disable_resolution': 1,
   'grpc.enable_retries': 0,
 };
 
-/** One etcd member as we reach it: a gRPC channel, and etcd3's typed clients over it. One attempt per call. */
+/** One etcd member as we reach it, and etcd3's typed clients over that. One attempt per call. */
 export class Endpoint implements ICallable<Endpoint> {
   readonly kv: KVClient = new KVClient(this);
   readonly leases: LeaseClient = new LeaseClient(this);
@@ -46,36 +71,45 @@ export class Endpoint implements ICallable<Endpoint> {
   readonly callOptionsFactory: undefined;
   /** As it was configured, for messages. */
   readonly name: string;
-  /** Until when the pool passes it over, in the clock's milliseconds. */
-  asideUntil = 0;
-  /** How often in a row it failed. */
-  misses = 0;
-  readonly #host: Host;
-  readonly #metadata: Metadata;
+  readonly #options: EndpointOptions;
+  readonly #channel: Http2Channel | undefined;
+  #tls: TlsMaterial | undefined;
+  #host: Host;
+  #formerHost: Host | undefined;
+  #renewals = 0;
 
-  constructor(name: string, address: string, credentials: ChannelCredentials, metadata: Metadata) {
+  /** @throws Error if certificates cannot be read. */
+  constructor(options: EndpointOptions) {
+    const { name, address, tls, transport } = options;
     this.name = name;
-    this.#host = new Host(address, credentials, channelOptions);
-    this.#metadata = metadata;
+    this.#options = options;
+    this.#tls = tls;
+    this.#host = this.#newHost();
+    if (transport === 'http2') this.#channel = new Http2Channel(address, tls);
   }
 
   exec<T>(
     service: keyof typeof Services,
-    method: string,
+    name: string,
     request: unknown,
-    { limit, signal }: AttemptOptions = {},
+    options: AttemptOptions = {},
   ): Promise<T> {
-    const client = this.#host.getServiceClient(service) as Client & Record<string, UnaryMethod>;
-    const options = limit === undefined ? {} : { deadline: Date.now() + limit };
-    return new Promise((resolve, reject) => {
-      const done = (error: Error | null, reply: T): void => {
-        stopListening();
-        if (error) reject(error);
-        else resolve(reply);
-      };
-      const call = untraced(() => client[method]?.(request, this.#metadata, options, done));
-      const stopListening = onAbort(signal, () => call?.cancel());
-    });
+    const method = methodOf(service, name);
+    return traced(
+      'rpc',
+      () => ({ method: method.path.replace('/etcdserverpb.', ''), endpoint: this.name }),
+      () => this.#exec(method, request, options),
+    );
+  }
+
+  /** Whether it is reached over TLS. */
+  get isSecure(): boolean {
+    return this.#options.tls !== undefined;
+  }
+
+  /** What makes it the same endpoint as another, however it is written. */
+  get id(): string {
+    return `${this.isSecure ? 'https' : 'http'}://${this.#options.address}`;
   }
 
   async withConnection<R>(
@@ -83,14 +117,109 @@ export class Endpoint implements ICallable<Endpoint> {
     use: (args: { resource: Endpoint; client: Client; metadata: Metadata }) => Promise<R> | R,
   ): Promise<R> {
     const client = this.#host.getServiceClient(service);
-    return use({ resource: this, client, metadata: this.#metadata });
+    return use({ resource: this, client, metadata: this.#options.metadata });
   }
 
   /** Streams are watched over by who opened them. */
   markFailed(): void {}
 
+  /**
+   * Makes new connections for calls and streams from now on, with other certificates if given. Calls in flight finish
+   * where they are; streams stay there until they end.
+   *
+   * @throws Error if certificates cannot be read; then nothing has changed.
+   */
+  renew(tls?: TlsMaterial): void {
+    this.#channel?.renew(tls);
+    if (tls) this.#tls = tls;
+    // A stream that was just about to start would not survive the end of its host.
+    this.#formerHost?.close();
+    this.#formerHost = this.#host;
+    this.#renewals += 1;
+    this.#host = this.#newHost();
+  }
+
+  /** Ends all calls. */
   close(): void {
+    this.#channel?.close();
+    this.#formerHost?.close();
     this.#host.close();
+  }
+
+  async #exec<T>(method: Method, request: unknown, { limit, signal }: AttemptOptions): Promise<T> {
+    const message = encode(method, request);
+    const { maxSendBytes } = this.#options;
+    if (message.length > maxSendBytes) {
+      const details = `Sent message larger than max (${message.length} vs. ${maxSendBytes})`;
+      throw new StatusError(Status.RESOURCE_EXHAUSTED, details);
+    }
+    const call = this.#channel
+      ? this.#callHttp2(this.#channel, method, message, limit)
+      : this.#callGrpc(method, message, limit);
+    const stopListening = onAbort(signal, () => call.cancel());
+    try {
+      const reply = await call.reply;
+      return understood(() => method.responseDeserialize(reply) as T);
+    } finally {
+      stopListening();
+    }
+  }
+
+  #newHost(): Host {
+    const { ca = null, cert = null, key = null, serverName } = this.#tls ?? {};
+    const credentials = this.#tls
+      ? Credentials.createSsl(ca, key, cert)
+      : Credentials.createInsecure();
+    return new Host(this.#options.address, credentials, {
+      ...channelOptions,
+      ...(serverName !== undefined && { 'grpc.ssl_target_name_override': serverName }),
+      'grpc.max_receive_message_length': this.#options.maxReceiveBytes ?? -1,
+      // Channels that are alike share a connection.
+      'etcd-recipes.renewals': this.#renewals,
+    });
+  }
+
+  #callHttp2(
+    channel: Http2Channel,
+    { path }: Method,
+    message: Buffer,
+    limit: number | undefined,
+  ): Call {
+    const metadata = this.#options.metadata.toHttp2Headers();
+    const { maxReceiveBytes = Infinity } = this.#options;
+    return channel.call({ path, message, metadata, limit, maxReceiveBytes });
+  }
+
+  #callGrpc({ path }: Method, message: Buffer, limit: number | undefined): Call {
+    const client = this.#host.getServiceClient('KV');
+    const options = limit === undefined ? {} : { deadline: Date.now() + limit };
+    let call: { cancel(): void } | undefined;
+    const reply = new Promise<Buffer>((resolve, reject) => {
+      const done = (error: Error | null, bytes: Buffer = Buffer.alloc(0)): void =>
+        error ? reject(error) : resolve(bytes);
+      const { metadata } = this.#options;
+      call = untraced(() =>
+        client.makeUnaryRequest(path, asIs, asIs, message, metadata, options, done),
+      );
+    });
+    return { reply, cancel: () => call?.cancel() };
+  }
+}
+
+/** A call on its way. */
+interface Call {
+  readonly reply: Promise<Buffer>;
+  cancel(): void;
+}
+
+const asIs = (bytes: Buffer): Buffer => bytes;
+
+function encode({ requestSerialize }: Method, request: unknown): Buffer {
+  try {
+    return requestSerialize(request);
+  } catch (error) {
+    const details = `Request message serialization failure: ${(error as Error).message}`;
+    throw new StatusError(Status.INTERNAL, details, { cause: error });
   }
 }
 

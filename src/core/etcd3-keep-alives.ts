@@ -7,6 +7,7 @@ import { failureOf } from './etcd3-status.js';
 import { SteadyStream, type StreamUser } from './etcd3-stream.js';
 import { abortable } from './signals.js';
 import type { CallOptions } from './store.js';
+import { tell } from './trace.js';
 
 interface Renewal {
   resolve(ttl: number): void;
@@ -65,6 +66,7 @@ export class KeepAlives implements StreamUser<ILeaseKeepAliveRequest, ILeaseKeep
   }
 
   lost(endpoint: string, error: unknown): void {
+    tell('restart', () => ({ stream: 'keep-alive', endpoint, error }));
     this.#rejectAll(new UnavailableError('unknown', [failureOf(endpoint, error)]));
   }
 

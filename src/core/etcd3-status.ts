@@ -1,5 +1,12 @@
 import { status as Status, type StatusObject } from '@grpc/grpc-js';
-import { CompactedError, type EndpointFailure, RefusedError } from './errors.js';
+import {
+  CompactedError,
+  type EndpointFailure,
+  LimitError,
+  type Phase,
+  RefusedError,
+} from './errors.js';
+import { StatusError } from './transport/status-error.js';
 
 /**
  * What a failed attempt means:
@@ -22,13 +29,14 @@ const refusals: ReadonlySet<Status> = new Set([
   Status.DATA_LOSS,
 ]);
 /** Node gives streams cut off in passing, by a GOAWAY or a proxy, codes that would be refusals in etcd's mouth. */
-const fromEtcd =
-  /^(etcdserver|auth|lease|mvcc): |^grpc: |^unknown (service|method)|^Attempted to send/;
+const fromEtcd = /^(etcdserver|auth|lease|mvcc): |^grpc: |^unknown (service|method)/;
 const compacted = /required revision has been compacted/;
+const tooLarge = /^(Sent|Received) message larger than max \((\d+) vs\.? (\d+)\)/;
 const ourFault = /^Request message serialization failure/;
 const tokenProblem = /invalid auth token|user name is empty|revision of auth store is old/;
+const unconnected = /^No connection established|^Name resolution failed/;
 const neverServed =
-  /^No connection established|^Name resolution failed|no leader|for learner|too many requests/;
+  /^No connection established|^Not processed: |^Name resolution failed|no leader|for learner|too many requests/;
 
 /** Reads the meaning of an error that grpc-js or a stream gave us. */
 export function judge(error: unknown): Verdict {
@@ -36,24 +44,53 @@ export function judge(error: unknown): Verdict {
   if (tokenProblem.test(details)) return 'unauthenticated';
   if (neverServed.test(details)) return 'not-applied';
   if (code === Status.UNAUTHENTICATED) return 'unauthenticated';
-  const refused = (refusals.has(code) && fromEtcd.test(details)) || ourFault.test(details);
+  const refused =
+    (refusals.has(code) && fromEtcd.test(details)) ||
+    ourFault.test(details) ||
+    tooLarge.test(details);
   return refused ? 'refused' : 'unknown';
 }
 
-/** The error as a line of an `UnavailableError`. */
-export function failureOf(endpoint: string, error: unknown): EndpointFailure {
-  const { code, details } = statusOf(error);
-  return { endpoint, status: Status[code], message: details };
+/** Whether a failed attempt says something of its endpoint, rather than of the cluster as a whole. */
+export function blames(error: unknown): boolean {
+  return !/leader changed/.test(statusOf(error).details);
 }
 
-/** The error of a request that etcd refused. */
-export function refusalOf(error: unknown): RefusedError {
+/** The error as a line of an `UnavailableError`. */
+export function failureOf(
+  endpoint: string,
+  error: unknown,
+  phase: Phase = 'call',
+): EndpointFailure {
   const { code, details } = statusOf(error);
+  const reached = phase === 'call' && unconnected.test(details) ? 'connect' : phase;
+  return { endpoint, phase: reached, status: Status[code], message: details };
+}
+
+/** The error of a request that etcd refused, or that is too large for the limits set here. */
+export function refusalOf(error: unknown): RefusedError | LimitError {
+  const { code, details } = statusOf(error);
+  const [, way, size, limit] = tooLarge.exec(details) ?? [];
+  if (way === 'Sent') {
+    return new LimitError('the request', 'maxSendBytes', Number(size), Number(limit));
+  }
+  if (way) return new LimitError('the reply', 'maxReceiveBytes', Number(size), Number(limit));
   if (compacted.test(details)) return new CompactedError(details, { cause: error });
   return new RefusedError(Status[code], details, { cause: error });
 }
 
-function statusOf(error: unknown): Pick<StatusObject, 'code' | 'details'> {
+/** Makes sense of a reply. @throws Error as of a reply that could not be parsed, if there is none to be made */
+export function understood<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const details = `Response message parsing error: ${(error as Error).message}`;
+    throw new StatusError(Status.INTERNAL, details, { cause: error });
+  }
+}
+
+/** What gRPC says of any error. */
+export function statusOf(error: unknown): Pick<StatusObject, 'code' | 'details'> {
   const { code, details, message } = error as Partial<StatusObject> & Partial<Error>;
   const known = typeof code === 'number' && code in Status;
   return { code: known ? code : Status.UNKNOWN, details: details ?? message ?? String(error) };

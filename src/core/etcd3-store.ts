@@ -1,18 +1,22 @@
+import type { IRangeRequest } from 'etcd3';
 import { type Clock, systemClock } from './clock.js';
 import { RefusedError } from './errors.js';
+import type { AttemptOptions, Endpoint } from './etcd3-endpoint.js';
 import { KeepAlives } from './etcd3-keep-alives.js';
 import { checkEtcd3Options, type Etcd3Options } from './etcd3-options.js';
 import { EndpointPool } from './etcd3-pool.js';
+import { statusOf, understood } from './etcd3-status.js';
 import { Watches } from './etcd3-watches.js';
-import { readFromWire, readToWire, txnFromWire, txnToWire } from './etcd3-wire.js';
+import { rangeFromWire, readToWire, txnFromWire, txnToWire } from './etcd3-wire.js';
+import { writes } from './footprint.js';
 import type { KeyRange } from './keys.js';
 import type {
   CallOptions,
   CommitOptions,
   EndpointHealth,
-  Operation,
   RangeReply,
   RangeRequest,
+  ReadOptions,
   Store,
   Txn,
   TxnReply,
@@ -26,6 +30,8 @@ export class Etcd3Store implements Store {
   readonly #pool: EndpointPool;
   readonly #watches: Watches;
   readonly #keepAlives: KeepAlives;
+  /** The newest revision that anything told. */
+  #seen = 0n;
 
   /**
    * Connects when first used.
@@ -39,26 +45,40 @@ export class Etcd3Store implements Store {
     this.#keepAlives = new KeepAlives(this.#pool, clock);
   }
 
-  async read(range: RangeRequest, options: CallOptions = {}): Promise<RangeReply> {
+  async read(range: RangeRequest, options: ReadOptions = {}): Promise<RangeReply> {
     const request = readToWire(range);
-    const reply = await this.#pool.call('none', options, (endpoint, attempt) =>
-      endpoint.kv.range(request, attempt),
-    );
-    return { ...readFromWire(reply), revision: BigInt(reply.header.revision) };
+    const reply = await this.#pool.call('none', options, async (endpoint, attempt) => {
+      const near = options.serializable && (await this.#readNear(endpoint, request, attempt));
+      if (near) return near;
+      const reply = await endpoint.kv.range(request, attempt);
+      return understood(() => rangeFromWire(reply));
+    });
+    this.#note(reply.revision);
+    return reply;
   }
 
   async commit(txn: Txn, options: CommitOptions = {}): Promise<TxnReply> {
     const request = txnToWire(txn);
     const write = options.idempotent ? 'idempotent' : 'once';
     const effect = writes(txn) ? write : 'none';
-    const reply = await this.#pool.call(effect, options, (endpoint, attempt) =>
-      endpoint.kv.txn(request, attempt),
-    );
-    return txnFromWire(reply);
+    const reply = await this.#pool.call(effect, options, async (endpoint, attempt) => {
+      const reply = await endpoint.kv.txn(request, attempt);
+      return understood(() => txnFromWire(reply, txn));
+    });
+    this.#note(reply.revision);
+    return reply;
   }
 
   watch(range: KeyRange, listener: WatchListener, options: WatchOptions = {}): Watch {
-    return this.#watches.watch(range, listener, options);
+    const noting: WatchListener = {
+      events: (events) => {
+        this.#note(events.at(-1)?.kv.modRevision ?? 0n);
+        listener.events(events);
+      },
+      gap: (revision) => listener.gap(revision),
+      closed: (error) => listener.closed(error),
+    };
+    return this.#watches.watch(range, noting, options);
   }
 
   async grant(lease: bigint, ttl: number, options: CallOptions = {}): Promise<number> {
@@ -102,10 +122,24 @@ export class Etcd3Store implements Store {
     this.#keepAlives.close();
     this.#pool.close();
   }
-}
 
-function writes({ success = [], failure = [] }: Txn): boolean {
-  const write = (operation: Operation): boolean =>
-    'txn' in operation ? writes(operation.txn) : !('range' in operation);
-  return success.some(write) || failure.some(write);
+  /** What a member has without asking the others; `undefined` if it is behind what we know, or what is asked for. */
+  async #readNear(
+    endpoint: Endpoint,
+    request: IRangeRequest,
+    options: AttemptOptions,
+  ): Promise<RangeReply | undefined> {
+    try {
+      const near = await endpoint.kv.range({ ...request, serializable: true }, options);
+      const reply = understood(() => rangeFromWire(near));
+      return reply.revision >= this.#seen ? reply : undefined;
+    } catch (error) {
+      if (/future revision/.test(statusOf(error).details)) return undefined;
+      throw error;
+    }
+  }
+
+  #note(revision: bigint): void {
+    if (revision > this.#seen) this.#seen = revision;
+  }
 }

@@ -4,7 +4,7 @@ import { Backoff } from './backoff.js';
 import type { Clock } from './clock.js';
 import type { Endpoint } from './etcd3-endpoint.js';
 import type { EndpointPool } from './etcd3-pool.js';
-import { judge } from './etcd3-status.js';
+import { judge, type Verdict } from './etcd3-status.js';
 
 /** What travels over a steady stream, and what to do when it has to begin anew. */
 export interface StreamUser<Request, Reply> {
@@ -12,15 +12,20 @@ export interface StreamUser<Request, Reply> {
   /** A new stream stands: send all that should be on it. */
   opened(): void;
   data(reply: Reply): void;
-  /** The stream broke; what was on it got no answer. */
-  lost(endpoint: string, error: unknown): void;
+  /** The stream broke; what was on it got no answer. `forGood` if etcd refuses to serve another, too. */
+  lost(endpoint: string, error: unknown, forGood: boolean): void;
   /** Whether a stream that broke is to be opened again without a `send`. */
   needed(): boolean;
 }
 
+/** A stream that spoke for so many milliseconds was well: when it breaks, pauses begin anew. */
+const settled = 250;
+/** An endpoint that refuses so many times, with no better word from any other, means it. */
+const refusalsAtMost = 3;
+
 /**
  * One stream, opened when first needed at the best endpoint, and opened again at another when it breaks,
- * falls silent, or its endpoint is set aside.
+ * falls silent, says what cannot be understood, or its endpoint is set aside.
  */
 export class SteadyStream<Request, Reply> {
   readonly #pool: EndpointPool;
@@ -28,8 +33,11 @@ export class SteadyStream<Request, Reply> {
   readonly #user: StreamUser<Request, Reply>;
   readonly #pause = new Backoff(20, 2_000);
   readonly #expected = new Set<() => void>();
+  /** How often endpoints refused since one did anything else. */
+  readonly #refusals = new Map<Endpoint, number>();
   #stream: IDuplexStream<Request, Reply> | undefined;
   #endpoint: Endpoint | undefined;
+  #stoodAt = 0;
   #heardAt = 0;
   #opening = false;
   #closed = false;
@@ -76,7 +84,8 @@ export class SteadyStream<Request, Reply> {
           if (this.#heardAt > from) wait(this.#heardAt);
           // While our own loop stood still, not even the request may have left.
           else if (standstill) wait(this.#clock.now());
-          else this.fail({ code: status.DEADLINE_EXCEEDED, details: `nothing heard for ${ms} ms` });
+          else
+            this.#giveUp({ code: status.DEADLINE_EXCEEDED, details: `nothing heard for ${ms} ms` });
         });
       });
     };
@@ -95,12 +104,18 @@ export class SteadyStream<Request, Reply> {
     this.#drop();
   }
 
+  #giveUp(error: unknown): void {
+    // A connection that is still being made, to where nobody answers, would keep all that come after waiting, too.
+    if (this.#heardAt < this.#stoodAt) this.#endpoint?.renew();
+    this.fail(error);
+  }
+
   async #open(): Promise<void> {
     if (this.#opening || this.#closed) return;
     this.#opening = true;
     let endpoint: Endpoint | undefined;
     try {
-      endpoint = this.#pool.pick();
+      endpoint = await this.#pool.pick();
       await this.#pool.login(endpoint);
       const stream = await this.#user.open(endpoint);
       this.#opening = false;
@@ -119,39 +134,64 @@ export class SteadyStream<Request, Reply> {
   #stand(endpoint: Endpoint, stream: IDuplexStream<Request, Reply>): void {
     this.#endpoint = endpoint;
     this.#stream = stream;
-    stream.on('data', (reply) => {
-      if (this.#stream !== stream) return;
-      this.#heardAt = this.#clock.now();
-      this.#pause.reset();
-      this.#user.data(reply);
-    });
+    this.#stoodAt = this.#clock.now();
+    stream.on('data', (reply) => this.#hear(stream, reply));
     stream.on('error', (error) => this.#break(stream, error));
     stream.on('end', () => this.#break(stream, { code: status.UNAVAILABLE, details: 'ended' }));
     this.#user.opened();
   }
 
+  #hear(stream: IDuplexStream<Request, Reply>, reply: Reply): void {
+    if (this.#stream !== stream) return;
+    this.#heardAt = this.#clock.now();
+    this.#refusals.clear();
+    try {
+      this.#user.data(reply);
+    } catch (error) {
+      // No sense can be made of it: another stream may do better.
+      this.#break(stream, error);
+    }
+  }
+
   #break(stream: IDuplexStream<Request, Reply> | undefined, error: unknown): void {
     if (stream !== this.#stream || this.#closed) return;
     const endpoint = this.#endpoint;
+    if (this.#heardAt - this.#stoodAt >= settled) this.#pause.reset();
     this.#drop();
     this.#broken(endpoint, error);
   }
 
   #broken(endpoint: Endpoint | undefined, error: unknown): void {
     if (this.#closed) return;
-    if (judge(error) === 'unauthenticated') this.#pool.forgetLogin();
+    const verdict = judge(error);
+    if (verdict === 'unauthenticated') this.#pool.forgetLogin();
     else if (endpoint) this.#pool.setAside(endpoint);
-    this.#user.lost(endpoint?.name ?? 'etcd', error);
+    const forGood = this.#isForGood(endpoint, verdict);
+    this.#user.lost(endpoint?.name ?? 'etcd', error, forGood);
     this.#clock.after(this.#pause.next(), () => {
       if (!this.#stream && this.#user.needed()) void this.#open();
     });
   }
 
+  /** One refusal may be that of a member, or of something in between, which others do not share. */
+  #isForGood(endpoint: Endpoint | undefined, verdict: Verdict): boolean {
+    if (!endpoint || (verdict !== 'refused' && verdict !== 'unauthenticated')) {
+      this.#refusals.clear();
+      return false;
+    }
+    const times = (this.#refusals.get(endpoint) ?? 0) + 1;
+    this.#refusals.set(endpoint, times);
+    if (times < refusalsAtMost) return false;
+    this.#refusals.clear();
+    return true;
+  }
+
   #move(endpoint: Endpoint): void {
     // With nowhere else to go a stream is left alone: one slow call must not cost it.
-    if (this.#stream && endpoint === this.#endpoint && this.#pool.pick() !== endpoint) {
+    if (this.#stream && endpoint === this.#endpoint && this.#pool.best() !== endpoint) {
       this.#drop();
-      this.#user.lost(endpoint.name, { code: status.UNAVAILABLE, details: 'endpoint set aside' });
+      const error = { code: status.UNAVAILABLE, details: 'endpoint set aside' };
+      this.#user.lost(endpoint.name, error, false);
       if (this.#user.needed()) void this.#open();
     }
   }

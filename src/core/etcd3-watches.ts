@@ -2,19 +2,21 @@ import { status } from '@grpc/grpc-js';
 import {
   FilterType,
   type IDuplexStream,
+  type IEvent,
   type IWatchCreateRequest,
   type IWatchRequest,
   type IWatchResponse,
 } from 'etcd3';
 import type { Clock } from './clock.js';
-import { ClosedError, RefusedError } from './errors.js';
+import { ArgumentError, ClosedError, RefusedError } from './errors.js';
 import type { Endpoint } from './etcd3-endpoint.js';
 import type { EndpointPool } from './etcd3-pool.js';
-import { judge } from './etcd3-status.js';
+import { judge, refusalOf } from './etcd3-status.js';
 import { SteadyStream, type StreamUser } from './etcd3-stream.js';
 import { eventFromWire, rangeToWire } from './etcd3-wire.js';
 import { type KeyRange, keyId } from './keys.js';
-import type { Watch, WatchListener, WatchOptions } from './store.js';
+import type { Watch, WatchEvent, WatchListener, WatchOptions } from './store.js';
+import { tell } from './trace.js';
 import { Subscription, WatchTarget } from './watch-target.js';
 
 /** A stream that has said nothing for so long is asked whether it lives. */
@@ -22,6 +24,12 @@ const idleLimit = 3_000;
 /** A watch nobody uses any more stays for so long: the next use of a lock is likely to be soon. */
 const linger = 5_000;
 const lingerersAtMost = 256;
+/** So many creations may be on their way: an etcd that begins thousands of watches anew serves others in between. */
+const creationsAtMost = 1_000;
+/** Another token that is refused too will not get better. */
+const tokensAtMost = 3;
+/** What etcd gives for an ID where it has none. */
+const noWatch = '-1';
 
 /**
  * All watches of a process over one stream. Watches of one range from now on share one watch of etcd's.
@@ -32,12 +40,18 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   readonly #stream: SteadyStream<IWatchRequest, IWatchResponse>;
   readonly #pool: EndpointPool;
   readonly #clock: Clock;
-  readonly #targets = new Map<string, WatchTarget>();
+  readonly #targets = new Set<WatchTarget>();
+  /** Those that etcd is to be asked for yet. */
+  readonly #waiting = new Set<WatchTarget>();
+  /** Those that etcd was asked for on the present stream, by ID. */
+  readonly #asked = new Map<string, WatchTarget>();
+  /** Creations on their way, in order: a refusal does not carry the ID of its watch. */
+  readonly #creating = new Map<string, () => void>();
+  /** IDs whose end etcd has yet to confirm. */
+  readonly #ending = new Set<string>();
   readonly #shared = new Map<string, WatchTarget>();
   /** Targets without subscribers, oldest first, and how to stop their removal. */
   readonly #lingering = new Map<WatchTarget, () => void>();
-  /** Creations on their way, in order: a refusal does not carry the ID of its watch. */
-  #creating: { readonly id: string; readonly met: () => void }[] = [];
   #lastID = 0;
   #stopProbe: (() => void) | undefined;
   #closed = false;
@@ -54,6 +68,7 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
     { from, only, previous = false }: WatchOptions,
   ): Watch {
     if (this.#closed) throw new ClosedError('store');
+    if (from !== undefined && from < 1n) throw new ArgumentError('from', 'at least 1n', from);
     const share = JSON.stringify([keyId(range.key), keyId(range.end ?? ''), only, previous]);
     let target = this.#shared.get(share);
     if (!target?.covers(from)) {
@@ -61,10 +76,12 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
       const filters = only && [only === 'put' ? FilterType.Nodelete : FilterType.Noput];
       const bounds = { key, ...(range_end && { range_end }) };
       const request = { ...bounds, prev_kv: previous, ...(filters && { filters }) };
-      const shared = !target;
-      target = new WatchTarget(request, from, shared ? share : undefined);
-      if (shared) this.#shared.set(share, target);
-      this.#create(target);
+      const isUseful = !target || from === undefined;
+      target = new WatchTarget(request, from, share);
+      if (isUseful) this.#shared.set(share, target);
+      this.#targets.add(target);
+      this.#waiting.add(target);
+      this.#ask();
     }
     this.#lingering.get(target)?.();
     this.#lingering.delete(target);
@@ -76,23 +93,34 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   }
 
   opened(): void {
-    const targets = [...this.#targets.values()];
-    this.#targets.clear();
-    for (const target of targets) this.#create(target);
+    this.#ask();
     this.#probe();
   }
 
   data(reply: IWatchResponse): void {
-    if (reply.created) this.#created(reply);
-    else if (reply.canceled) this.#canceled(this.#targets.get(reply.watch_id), reply);
-    else
-      this.#targets.get(reply.watch_id)?.deliver(reply.events.map(eventFromWire), reply.fragment);
+    const { watch_id: id, created, canceled, events, fragment } = reply;
+    if (created) this.#created(reply);
+    else if (canceled) this.#canceled(id, reply);
+    else if (id !== noWatch) {
+      const target = this.#asked.get(id);
+      if (!target) this.#end(id);
+      else if (events.length > 0) target.deliver(events.map(toEvent), fragment);
+      // etcd says this of one watch, and not of a stream, only when the watch has had everything.
+      else target.progress(BigInt(reply.header.revision));
+    }
   }
 
-  lost(): void {
-    this.#creating = [];
+  lost(endpoint: string, error: unknown, forGood: boolean): void {
+    tell('restart', () => ({ stream: 'watch', endpoint, error }));
     this.#stopProbe?.();
-    for (const target of this.#targets.values()) target.dropPartial();
+    this.#creating.clear();
+    this.#ending.clear();
+    this.#asked.clear();
+    for (const target of this.#targets) {
+      target.lost();
+      this.#waiting.add(target);
+    }
+    if (forGood) this.#closeAll(refusalOf(error));
   }
 
   needed(): boolean {
@@ -102,54 +130,69 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   close(): void {
     this.#closed = true;
     this.#stopProbe?.();
-    for (const stop of this.#lingering.values()) stop();
     this.#stream.close();
-    for (const target of this.#targets.values()) target.close(new ClosedError('store'));
-    this.#targets.clear();
+    this.#closeAll(new ClosedError('store'));
   }
 
-  #create(target: WatchTarget): void {
-    target.id = this.#nextID();
-    this.#targets.set(target.id, target);
-    this.#requestWatch(target.id, { ...target.request, start_revision: String(target.start) });
+  /** Asks etcd for what it was not asked for yet, as far as it may be now; opens a stream if there is none. */
+  #ask(): void {
+    for (const target of this.#waiting) {
+      if (this.#creating.size >= creationsAtMost) return;
+      const id = this.#nextID();
+      if (!this.#create(id, { ...target.request, start_revision: String(target.start) })) return;
+      target.id = id;
+      this.#asked.set(id, target);
+      this.#waiting.delete(target);
+    }
   }
 
   #created(reply: IWatchResponse): void {
-    const creation = this.#creating.shift();
-    creation?.met();
-    // The target may have been released, or created again, meanwhile.
-    const target = this.#targets.get(creation?.id ?? '');
-    if (!target) return;
-    if (reply.canceled) this.#canceled(target, reply);
-    else target.created(BigInt(reply.header.revision));
+    const [first = ''] = this.#creating.keys();
+    const id = reply.watch_id === noWatch ? first : reply.watch_id;
+    this.#creating.get(id)?.();
+    this.#creating.delete(id);
+    if (reply.canceled) this.#canceled(id, reply);
+    else this.#asked.get(id)?.created(BigInt(reply.header.revision));
+    // Not if that was the end of the stream: the next one is opened after a pause.
+    if (this.#stream.isOpen) this.#ask();
   }
 
-  #canceled(target: WatchTarget | undefined, reply: IWatchResponse): void {
+  #canceled(id: string, reply: IWatchResponse): void {
+    this.#ending.delete(id);
+    const target = this.#asked.get(id);
     if (!target) return;
-    this.#targets.delete(target.id);
-    if (BigInt(reply.compact_revision) > 0n || /has been compacted/.test(reply.cancel_reason)) {
+    const { cancel_reason: details } = reply;
+    const compacted = BigInt(reply.compact_revision);
+    if (compacted > 0n || /has been compacted/.test(details)) {
+      tell('gap', () => ({ revision: compacted }));
       target.restart();
-      this.#create(target);
+      this.#askAgain(target);
       return;
     }
-    const error = { code: status.UNAVAILABLE, details: reply.cancel_reason };
+    const error = { code: status.UNAVAILABLE, details };
     const tokenRefused = judge(error) === 'unauthenticated';
-    if (
-      /permission denied|range is empty/.test(reply.cancel_reason) ||
-      (tokenRefused && !this.#pool.canLogin)
-    ) {
+    if (tokenRefused) target.tokensRefused += 1;
+    const noTokenHelps = !this.#pool.canLogin || target.tokensRefused >= tokensAtMost;
+    if (/permission denied|range is empty/.test(details) || (tokenRefused && noTokenHelps)) {
       this.#forget(target);
-      target.close(new RefusedError('WATCH_CANCELED', reply.cancel_reason));
+      target.close(new RefusedError('WATCH_CANCELED', details));
     } else {
-      // Begin anew, after a pause, and with a new token if it was for that.
-      this.#targets.set(target.id, target);
+      // Begin anew, after a pause, and with a new token if it was for that: a stream keeps the one it began with.
       this.#stream.fail(error);
     }
   }
 
+  #askAgain(target: WatchTarget): void {
+    // etcd keeps what it cancelled itself until it is told that we know.
+    this.#end(target.id);
+    this.#asked.delete(target.id);
+    this.#waiting.add(target);
+    this.#ask();
+  }
+
   #release(target: WatchTarget): void {
     if (this.#closed) return;
-    if (target.share === undefined) {
+    if (this.#shared.get(target.share) !== target) {
       this.#cancel(target);
       return;
     }
@@ -164,31 +207,48 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   }
 
   #cancel(target: WatchTarget): void {
+    const { id } = target;
     this.#forget(target);
-    if (this.#targets.delete(target.id) && this.#stream.isOpen) {
-      this.#stream.send({ cancel_request: { watch_id: target.id } });
-    }
+    if (id !== '') this.#end(id);
+  }
+
+  /** Has etcd end a watch, also one that is not known here: what it has yet to say of it is of no interest. */
+  #end(id: string): void {
+    if (this.#ending.has(id) || !this.#stream.isOpen) return;
+    this.#ending.add(id);
+    this.#stream.send({ cancel_request: { watch_id: id } });
   }
 
   #forget(target: WatchTarget): void {
     this.#lingering.get(target)?.();
     this.#lingering.delete(target);
-    if (target.share !== undefined) this.#shared.delete(target.share);
+    if (this.#shared.get(target.share) === target) this.#shared.delete(target.share);
+    this.#targets.delete(target);
+    this.#waiting.delete(target);
+    this.#asked.delete(target.id);
+  }
+
+  #closeAll(error: Error): void {
+    const targets = [...this.#targets];
+    for (const target of targets) {
+      this.#forget(target);
+      target.close(error);
+    }
   }
 
   /**
    * Has a silent stream say something: by a watch that is cancelled at once. A progress request would
    * not do: it stays unanswered while any watch of the stream begins in the future.
    */
-  #probe(): void {
-    this.#stopProbe = this.#clock.after(idleLimit, () => {
-      const idle = this.#clock.now() - this.#stream.heardAt;
-      if (idle >= idleLimit && this.needed() && this.#stream.isOpen) {
+  #probe(after: number = idleLimit): void {
+    this.#stopProbe = this.#clock.after(after, () => {
+      const left = idleLimit - (this.#clock.now() - this.#stream.heardAt);
+      if (left <= 0 && this.needed() && this.#stream.isOpen) {
         const id = this.#nextID();
-        this.#requestWatch(id, { key: Buffer.from([0]) });
-        this.#stream.send({ cancel_request: { watch_id: id } });
+        this.#create(id, { key: Buffer.from([0]) });
+        this.#end(id);
       }
-      this.#probe();
+      this.#probe(left > 0 ? left : idleLimit);
     });
   }
 
@@ -197,11 +257,18 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
     return String(this.#lastID);
   }
 
-  #requestWatch(id: string, request: IWatchCreateRequest): void {
-    const create_request = { ...request, watch_id: id, fragment: true };
-    // Without an open stream this opens one, and `opened` then asks for every target.
-    if (this.#stream.send({ create_request })) {
-      this.#creating.push({ id, met: this.#stream.expect(this.#pool.attemptTimeout) });
-    }
+  /** Says whether there is a stream; without one, one is being opened. */
+  #create(id: string, request: IWatchCreateRequest): boolean {
+    const create_request = { ...request, watch_id: id, fragment: true, progress_notify: true };
+    if (!this.#stream.send({ create_request })) return false;
+    this.#creating.set(id, this.#stream.expect(this.#pool.attemptTimeout));
+    return true;
   }
+}
+
+/** @throws Error if that is no event. */
+function toEvent(event: IEvent): WatchEvent {
+  const { type } = event;
+  if (type !== 'Put' && type !== 'Delete') throw new Error(`no event: ${String(type)}`);
+  return eventFromWire(event);
 }

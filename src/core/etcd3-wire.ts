@@ -23,6 +23,7 @@ import type {
   Operation,
   OperationReply,
   PutRequest,
+  RangeReply,
   RangeRequest,
   Txn,
   TxnReply,
@@ -123,28 +124,38 @@ function putToWire({ key, value, lease = 0n, keepLease, previous }: PutRequest):
   return request;
 }
 
-/** A transaction's reply in our terms. */
-export function txnFromWire(reply: ITxnResponse): TxnReply {
+/** The reply to `txn` in our terms. @throws Error if it is not one */
+export function txnFromWire(reply: ITxnResponse, txn: Txn): TxnReply {
+  const steps = (reply.succeeded ? txn.success : txn.failure) ?? [];
+  if (reply.responses.length !== steps.length) throw new Error('a step has no answer');
   return {
     succeeded: reply.succeeded,
     // A nested reply has no revision of its own.
     revision: BigInt(reply.header?.revision ?? 0),
-    replies: reply.responses.map(operationFromWire),
+    replies: steps.map((step, i) => stepFromWire(reply.responses[i] as IResponseOp, step)),
   };
 }
 
-/** A read's reply in our terms. */
-export function readFromWire(reply: IRangeResponse): OperationReply {
+/** A read's reply in our terms. @throws Error if it is not one */
+export function rangeFromWire(reply: IRangeResponse): RangeReply {
+  return { ...readFromWire(reply), revision: BigInt(reply.header.revision) };
+}
+
+function readFromWire(reply: IRangeResponse): OperationReply {
   return { kvs: reply.kvs.map(kvFromWire), count: Number(reply.count) };
 }
 
-function operationFromWire(reply: IResponseOp): OperationReply {
-  const { response_range, response_put, response_delete_range, response_txn } = reply;
-  if (response_range) return readFromWire(response_range);
-  if (response_txn) return { kvs: [], count: 0, txn: txnFromWire(response_txn) };
-  const { deleted = 0, prev_kvs = [] } = response_delete_range ?? {};
-  const before = response_put?.prev_kv ? [response_put.prev_kv] : prev_kvs;
-  return { kvs: before.map(kvFromWire), count: Number(deleted) };
+function stepFromWire(reply: IResponseOp, step: Operation): OperationReply {
+  if ('range' in step) return readFromWire(reply.response_range);
+  if ('txn' in step) {
+    return { kvs: [], count: 0, txn: txnFromWire(reply.response_txn, step.txn) };
+  }
+  if ('delete' in step) {
+    const { deleted, prev_kvs } = reply.response_delete_range;
+    return { kvs: prev_kvs.map(kvFromWire), count: Number(deleted) };
+  }
+  const { prev_kv } = reply.response_put;
+  return { kvs: prev_kv ? [kvFromWire(prev_kv)] : [], count: 0 };
 }
 
 /** A watch event in our terms. */

@@ -1,3 +1,4 @@
+import { checkTxn } from './check-txn.js';
 import type { Data, KeyRange } from './keys.js';
 import type {
   CallOptions,
@@ -61,12 +62,15 @@ export class GuardedTxn {
   /**
    * Sends it: one step for etcd, all or nothing.
    *
+   * @throws ArgumentError if a step or condition is not usable; nothing was sent.
    * @throws HoldLostError if the hold is no longer held; nothing was written.
    * @throws UnavailableError if etcd did not answer; `outcome` says whether it may have been applied.
    * @throws RefusedError if etcd refused it; nothing was written.
    */
   async commit(options: CallOptions = {}): Promise<GuardedReply> {
     const inner = { compare: this.#conditions, success: this.#steps };
+    // How many steps there may be is for etcd to say.
+    checkTxn(inner, Infinity);
     const { revision, replies } = await this.#commit({ txn: inner }, options);
     const reply = replies[0]?.txn;
     return { revision, succeeded: reply?.succeeded === true, replies: reply?.replies ?? [] };

@@ -15,8 +15,12 @@ export function toBytes(data: Data): Buffer {
   return Buffer.isBuffer(data) ? data : Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
 
+/** Text whose characters are its bytes in all encodings. */
+const plain = /^[ -~]*$/;
+
 /** A key as text for use in a `Map`: lossless for any bytes, unlike UTF-8. */
 export function keyId(key: Data): string {
+  if (typeof key === 'string' && plain.test(key)) return key;
   return toBytes(key).toString('latin1');
 }
 
@@ -33,9 +37,9 @@ export function prefixEnd(prefix: Data): Buffer {
   return Buffer.from([0]);
 }
 
-/** All keys that begin with `prefix`. */
+/** All keys that begin with `prefix`; all keys there are, if it is empty. */
 export function prefixRange(prefix: Data): KeyRange {
-  return { key: prefix, end: prefixEnd(prefix) };
+  return { key: prefix.length === 0 ? '\0' : prefix, end: prefixEnd(prefix) };
 }
 
 /**

@@ -1,18 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { Backoff } from './backoff.js';
-import { type Clock, systemClock } from './clock.js';
-import { Emitter } from './emitter.js';
-import {
-  ArgumentError,
-  ClosedError,
-  type LossReason,
-  SessionLostError,
-  UnavailableError,
-} from './errors.js';
+import type { Clock } from './clock.js';
+import { type LossReason, RefusedError, UnavailableError } from './errors.js';
+import type { Fate } from './fate.js';
+import { Fence } from './fence.js';
+import { KeyNames } from './key-names.js';
 import { persist } from './persist.js';
-import { checkedController } from './signals.js';
-import type { Store } from './store.js';
-import { longest, milliseconds } from './validate.js';
+import { waitScope } from './signals.js';
+import type { CallOptions, CommitOptions, Store, Txn, TxnReply } from './store.js';
+import { tell } from './trace.js';
+import { longest } from './validate.js';
 
 /** How long a session outlives its process, and how early it gives up. */
 export interface LeaseOptions {
@@ -26,44 +24,58 @@ export interface LeaseOptions {
    * @defaultValue the larger of 1,000 and a fifth of the `ttl`, but a quarter of a `ttl` below 4,000
    */
   readonly margin?: number;
+  /** So many keys hang on one lease; then another is granted, as etcd ends a lease in one step. @defaultValue 1,000 */
+  readonly keysPerLease?: number;
 }
 
 /** What happens to a session. */
 export interface SessionEvents {
   /** A renewal got no answer; what is held is still ours until the deadline. */
   suspended: (event: { readonly error: unknown }) => void;
-  /** A renewal was answered again in time. */
+  /** All renewals are answered again, in time. */
   resumed: () => void;
   /** Everything held through the session is lost. */
   lost: (event: { readonly reason: LossReason }) => void;
+  /** After a loss it was used again, and has a new lease. What was lost stays lost. */
+  reopened: () => void;
+  /** The event loop stood still, for at least so many milliseconds: about as many as `margin`. */
+  stalled: (event: { readonly ms: number }) => void;
   /** The session was closed here. */
   closed: () => void;
 }
 
-/** `open` and `suspended` hold; `lost` and `closed` are final. */
+/** `open` and `suspended` hold; `lost` is `open` again once it is used; `closed` is final. */
 export type SessionState = 'open' | 'suspended' | 'lost' | 'closed';
 
+/** Whether a request surely had no effect. */
+function isRefusal(error: unknown): boolean {
+  return (
+    error instanceof RefusedError ||
+    (error instanceof UnavailableError && error.outcome === 'not-applied')
+  );
+}
+
 /**
- * A lease kept alive, with a deadline of our own: the time at which the last confirmed renewal was *sent*,
- * plus the time granted, minus a margin. etcd began to count later than we did, so the deadline passes
- * before the lease can expire, whatever the network does. Once passed, nothing brings the lease back.
+ * A lease kept alive, and what belongs to it: the names of the keys that hang on it, and the fence of each view
+ * of the store. Its deadline is the time at which the last confirmed renewal was *sent*, plus the time
+ * granted, minus a margin. etcd began to count later than we did, so the deadline passes before the lease
+ * can expire, whatever the network does.
  */
-export class Lease extends Emitter<SessionEvents> {
+export class Lease {
   readonly id: bigint;
   /** What etcd granted, in milliseconds. */
   readonly ttl: number;
-  /** Aborts when the lease is lost or closed. Looking at it checks the deadline. */
-  readonly signal: AbortSignal;
   readonly clock: Clock;
+  /** Until then it surely lives, unless it is revoked. */
+  deadline: number;
+  /** Whether the last renewal got no answer. */
+  suspended = false;
   readonly #store: Store;
   readonly #margin: number;
-  readonly #controller: AbortController = checkedController(() => this.check());
+  readonly #names: KeyNames;
+  readonly #fences = new WeakMap<Store, Fence>();
   readonly #stopRenewals = new AbortController();
-  readonly #dependents = new Set<(reason: LossReason) => void>();
-  #state: SessionState = 'open';
-  #endReason: LossReason | undefined;
-  #deadline: number;
-  #stopTimer = (): void => {};
+  #fate: Fate | undefined;
 
   private constructor(
     store: Store,
@@ -73,162 +85,166 @@ export class Lease extends Emitter<SessionEvents> {
     margin: number,
     sent: number,
   ) {
-    super();
     this.#store = store;
     this.clock = clock;
     this.id = id;
     this.ttl = ttl;
     this.#margin = margin;
-    this.signal = this.#controller.signal;
-    this.#deadline = sent + ttl - margin;
-    this.#watchDeadline();
-    void this.#renew();
+    this.#names = new KeyNames(id);
+    this.deadline = sent + ttl - margin;
   }
 
   /**
-   * Gets a lease from etcd and begins to renew it.
+   * Gets a lease from etcd, to be kept with `keep`.
    *
-   * @throws ArgumentError if an option is not usable.
    * @throws UnavailableError if no endpoint answers.
    */
-  static async open(
+  static async grant(
     store: Store,
-    options: LeaseOptions = {},
-    clock: Clock = systemClock,
+    { ttl, margin }: Pick<Required<LeaseOptions>, 'ttl' | 'margin'>,
+    clock: Clock,
+    limit: CallOptions,
   ): Promise<Lease> {
-    const ttl = milliseconds('session.ttl', options.ttl ?? 15_000, 1_000);
-    const margin = options.margin ?? Math.max(ttl / 5, Math.min(1_000, ttl / 4));
-    if (milliseconds('session.margin', margin) >= ttl / 2) {
-      throw new ArgumentError('session.margin', `less than half the ttl of ${ttl}`, margin);
-    }
     // Our choice of ID makes the request repeatable; 63 random bits are nobody else's.
     const id = (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
     const sent = clock.now();
-    const granted = await store.grant(id, ttl);
-    if (clock.now() - sent >= granted - margin) {
+    try {
+      const granted = await store.grant(id, ttl, limit);
+      if (clock.now() - sent < granted - margin) {
+        return new Lease(store, clock, id, granted, margin, sent);
+      }
       const message = 'a lease was granted too late to be of use';
       throw new UnavailableError('unknown', [{ endpoint: 'etcd', status: 'TOO_LATE', message }]);
+    } catch (error) {
+      // It may have been granted all the same. If this does not reach etcd either, it expires.
+      if (!isRefusal(error)) store.revoke(id).catch(() => {});
+      throw error;
     }
-    return new Lease(store, clock, id, granted, margin, sent);
   }
 
-  get state(): SessionState {
-    this.check();
-    return this.#state;
+  /** Begins to renew it, and binds it to the others' fate. */
+  keep(fate: Fate): void {
+    this.#fate = fate;
+    // Many may ask at the same time.
+    setMaxListeners(0, this.#stopRenewals.signal);
+    void this.#renew();
   }
 
-  /** Milliseconds until the deadline; 0 when lost or closed. */
-  remaining(): number {
-    this.check();
-    return this.#ended ? 0 : this.#deadline - this.clock.now();
+  /** Aborts when the lease is lost or closed. Looking at it checks the deadline. */
+  get signal(): AbortSignal {
+    return this.fate.signal;
   }
 
-  /** Declares the lease lost if its deadline has passed: called wherever its state matters. */
-  check(): void {
-    if (!this.#ended && this.clock.now() >= this.#deadline) this.lose('no-contact');
+  /** What it shares with the other leases of its generation. */
+  get fate(): Fate {
+    return this.#fate as Fate;
   }
 
-  /** Tells `callback` when the lease ends, before anybody else; at once if it has. The function returned takes it back. */
-  onEnd(callback: (reason: LossReason) => void): () => void {
-    this.check();
-    if (this.#endReason) callback(this.#endReason);
-    else this.#dependents.add(callback);
-    return () => this.#dependents.delete(callback);
+  /** How many keys hang on it. */
+  get size(): number {
+    return this.#names.size;
   }
 
-  /** The lease is gone: everything that depends on it is told before this returns. */
-  lose(reason: LossReason): void {
-    if (this.#ended) return;
-    this.#end('lost', new SessionLostError(reason), reason);
-    this.#stopRenewals.abort();
-    this.emit('lost', { reason });
-    // It may live on at etcd for a while, and others need not wait for that.
-    void this.#revokeWithin(2 * this.ttl);
+  /**
+   * A key under `folder` that nobody else uses: to be given back with `giveBack`, once it is surely gone. etcd
+   * remembers every name until it is compacted, and its reads get slower with each.
+   */
+  takeKey(folder: string): string {
+    if (this.size === 0) this.fate.occupied();
+    return this.#names.take(folder);
   }
 
-  /** Tells all dependents that it is over, while the lease itself still lives. */
-  beginClose(): void {
-    if (this.#ended) return;
-    this.#end('closed', new ClosedError('session'), 'closed');
-    this.emit('closed');
+  /** Lets a key from `takeKey` be used again. Not for one that a request on its way may still write or delete. */
+  giveBack(folder: string, key: string): void {
+    this.#names.giveBack(folder, key);
+    if (this.size === 0) this.fate.vacated();
   }
 
-  /** Gives the lease back, and with it every key: waits for etcd's answer, at most as long as the lease would live. */
-  async revoke(): Promise<void> {
-    this.#stopRenewals.abort();
-    await this.#revokeWithin(Math.min(this.ttl, 5_000));
+  /** A key from `takeKey` is gone, but its name must not be used again, or not yet. */
+  drop(key: string): void {
+    this.#names.drop(key);
+    if (this.size === 0) this.fate.vacated();
   }
 
-  /** Tries until etcd answers or the time is up; never rejects. */
-  async #revokeWithin(ms: number): Promise<void> {
-    const giveUp = new AbortController();
-    const stop = this.clock.after(Math.min(ms, longest), () => giveUp.abort());
+  /** What shuts out our own writes that come too late, in this view of the store. */
+  fenceIn(store: Store): Fence {
+    const fence = this.#fences.get(store) ?? new Fence(this.id);
+    this.#fences.set(store, fence);
+    return fence;
+  }
+
+  /** `store.commit` for what is written under this lease: a refusal may tell that it is gone. */
+  async commit(store: Store, txn: Txn, options: CommitOptions): Promise<TxnReply> {
     try {
-      await persist((limit) => this.#store.revoke(this.id, limit), giveUp.signal, this.clock);
-    } catch {
-      // The lease ends by itself.
-    } finally {
-      stop();
+      return await store.commit(txn, options);
+    } catch (error) {
+      if (error instanceof RefusedError && /lease not found/.test(error.message)) this.#gone();
+      throw error;
     }
   }
 
-  get #ended(): boolean {
-    return this.#endReason !== undefined;
+  /** Asks etcd at once whether the lease is there; whatever hangs on it learns if not. Resolves when that is known, or cannot be. */
+  async ask(): Promise<void> {
+    await this.#renewOnce().catch(() => {});
   }
 
-  #end(state: 'lost' | 'closed', error: Error, reason: LossReason): void {
-    this.#state = state;
-    this.#endReason = reason;
-    this.#stopTimer();
-    for (const tell of this.#dependents) tell(reason);
-    this.#dependents.clear();
-    this.#controller.abort(error);
-  }
-
-  #watchDeadline(): void {
-    this.#stopTimer = this.clock.after(this.#deadline - this.clock.now(), () => {
-      this.check();
-      if (!this.#ended) this.#watchDeadline();
-    });
+  /** Gives the lease back, and with it every key: until etcd has answered, `giveUp` aborts, or it has expired. Never rejects. */
+  async revoke(giveUp: AbortSignal): Promise<void> {
+    this.#stopRenewals.abort();
+    // A renewal may be on its way.
+    const timeout = Math.min(2 * this.ttl, longest);
+    const scope = waitScope({ timeout }, giveUp, this.clock);
+    try {
+      await persist((limit) => this.#store.revoke(this.id, limit), scope.signal, this.clock);
+    } catch {
+      // It ends by itself.
+    } finally {
+      scope.dispose();
+    }
   }
 
   async #renew(): Promise<void> {
     const { signal } = this.#stopRenewals;
     const pause = new Backoff(20, this.ttl / 20);
-    let wait = this.#period();
+    // It may have taken long to get it.
+    let wait = Math.min(this.#period(), (this.deadline - this.clock.now()) / 2);
     while (!signal.aborted) {
       try {
         await this.clock.sleep(wait, signal);
-        const sent = this.clock.now();
-        const ttl = await this.#store.keepAlive(this.id, { timeout: this.ttl / 6, signal });
-        if (ttl === 0) {
-          this.lose('expired');
-        } else {
-          this.#renewed(sent, ttl);
-          pause.reset();
-          wait = this.#period();
-        }
+        await this.#renewOnce();
+        pause.reset();
+        wait = this.#period();
       } catch (error) {
-        if (this.state === 'open') {
-          this.#state = 'suspended';
-          this.emit('suspended', { error });
-        }
+        if (signal.aborted) return;
+        this.suspended = true;
+        this.fate.heard(error);
         wait = pause.next();
       }
     }
   }
 
-  #renewed(sent: number, ttl: number): void {
-    // An answer that was waiting while our event loop stood still does not undo a deadline passed.
-    this.check();
-    this.#deadline = Math.max(this.#deadline, sent + ttl - this.#margin);
-    if (this.#state === 'suspended') {
-      this.#state = 'open';
-      this.emit('resumed');
+  async #renewOnce(): Promise<void> {
+    const { signal } = this.#stopRenewals;
+    const sent = this.clock.now();
+    const ttl = await this.#store.keepAlive(this.id, { timeout: this.ttl / 6, signal });
+    if (ttl === 0) {
+      this.#gone();
+    } else if (!this.fate.ended) {
+      tell('renewal', () => ({ lease: this.id, left: this.deadline - this.clock.now() }));
+      // An answer that was waiting while our event loop stood still does not undo a deadline passed.
+      this.deadline = Math.max(this.deadline, sent + ttl - this.#margin);
+      this.suspended = false;
+      this.fate.heard();
     }
   }
 
-  /** A third of the TTL, give or take a tenth, so that many clients do not renew in step. */
+  /** etcd does not know it any more: unless we gave it back, somebody else did, or it had its time. */
+  #gone(): void {
+    if (this.#stopRenewals.signal.aborted) return;
+    this.fate.lose(this.clock.now() < this.deadline ? 'revoked' : 'expired');
+  }
+
+  /** A third of the TTL, give or take a tenth, so that many leases are not renewed in step. */
   #period(): number {
     return (this.ttl / 3) * (0.9 + 0.2 * Math.random());
   }

@@ -1,6 +1,7 @@
 import { type Codec, json } from './codec.js';
 import { Contender, listed, type View } from './contender.js';
 import { Departures } from './departures.js';
+import type { LossReason } from './errors.js';
 import { Hold } from './hold.js';
 import { type Data, type KeyRange, prefixRange } from './keys.js';
 import { Neighbours } from './neighbours.js';
@@ -8,16 +9,17 @@ import { persist } from './persist.js';
 import type { Owner, Session } from './session.js';
 import { type WaitOptions, waitScope } from './signals.js';
 import type { KeyValue } from './store.js';
+import { type Traces, tell, traced } from './trace.js';
 
-/** A line as data. */
-export interface LineSpec {
+/** A line as data, and what it is for: a wait in vain names it, and so do traces. */
+export type LineSpec = Traces['wait'] & {
   /** Where contenders put their keys; ends with a slash. */
   readonly folder: string;
   /** Whose keys count as being ahead, when older. */
   readonly rivals: KeyRange;
   /** In is who has fewer than so many older rivals. */
   readonly slots: number;
-}
+};
 
 /** Somebody in a line, as others see it. */
 export interface LineEntry {
@@ -68,20 +70,18 @@ export class Line {
    * @throws WaitTimeoutError, or the reason of `wait.signal`: our place in the line is given up.
    * @throws HoldLostError if somebody deleted our place; SessionLostError, ClosedError if the session ended.
    */
-  async enter(
-    wait: WaitOptions,
-    onWaiting: () => void,
-    onLost: (hold: Hold) => void,
-  ): Promise<Hold> {
-    return this.#contend(wait, async (contender, signal) => {
-      let view = this.#neighbours.complete(await contender.join(signal));
-      if (view.ahead.size >= this.#spec.slots) {
-        onWaiting();
-        view = await this.#wait(contender, view, signal);
-      }
-      signal.throwIfAborted();
-      return this.#hold(contender, view, onLost);
-    });
+  enter(wait: WaitOptions, onWaiting: () => void, onLost: (hold: Hold) => void): Promise<Hold> {
+    const { recipe, verb, name } = this.#spec;
+    const contend = (): Promise<Hold> =>
+      this.#contend(wait, async (contender, signal) => {
+        let view = this.#neighbours.complete(await contender.join(signal));
+        if (view.ahead.size >= this.#spec.slots) {
+          onWaiting();
+          view = await this.#wait(contender, view, signal);
+        }
+        return this.#hold(contender, view, signal, onLost);
+      });
+    return traced('wait', () => ({ recipe, verb, name }), contend);
   }
 
   /**
@@ -93,18 +93,15 @@ export class Line {
     return this.#contend(wait, async (contender, signal) => {
       const revision = await contender.tryJoin(signal);
       if (revision === undefined) return undefined;
-      return this.#hold(
-        contender,
-        { revision, ahead: new Set(), nearest: undefined, complete: true },
-        onLost,
-      );
+      const view = { revision, ahead: new Set<string>(), nearest: undefined, complete: true };
+      return this.#hold(contender, view, signal, onLost);
     });
   }
 
   /** Everybody in the line, oldest first. */
   async list(wait: WaitOptions): Promise<LineEntry[]> {
-    const { store, signal: life, clock } = this.#session;
-    const scope = waitScope(wait, life, clock);
+    const { store, closing, clock } = this.#session;
+    const scope = waitScope(wait, closing, clock, this.#what);
     try {
       const range = { ...prefixRange(this.#spec.folder), sortBy: 'create' } as const;
       const { kvs } = await persist((limit) => store.read(range, limit), scope.signal, clock);
@@ -119,11 +116,17 @@ export class Line {
     wait: WaitOptions,
     work: (contender: Contender, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { signal: life, clock } = this.#session;
-    const scope = waitScope(wait, life, clock);
+    const { store, clock } = this.#session;
+    const since = clock.now();
+    let lease = this.#session.freeLease;
+    while (!lease) {
+      await this.#makeRoom(wait, since);
+      lease = this.#session.freeLease;
+    }
+    const scope = waitScope(wait, lease.signal, clock, this.#what, since);
     try {
       scope.signal.throwIfAborted();
-      const contender = new Contender(this.#session, this.#spec, this.#ticket());
+      const contender = new Contender(lease, store, this.#spec, this.#ticket());
       try {
         return await work(contender, scope.signal);
       } catch (error) {
@@ -131,6 +134,16 @@ export class Line {
         contender.withdraw();
         throw error;
       }
+    } finally {
+      scope.dispose();
+    }
+  }
+
+  async #makeRoom(wait: WaitOptions, since: number): Promise<void> {
+    const { closing, clock } = this.#session;
+    const scope = waitScope(wait, closing, clock, this.#what, since);
+    try {
+      await this.#session.makeRoom(scope.signal);
     } finally {
       scope.dispose();
     }
@@ -161,26 +174,40 @@ export class Line {
     }
   }
 
-  #hold(contender: Contender, view: View, onLost: (hold: Hold) => void): Hold {
-    const { key, token, unanswered, seenAt } = contender;
+  #hold(contender: Contender, view: View, signal: AbortSignal, onLost: (hold: Hold) => void): Hold {
+    const { lease, key, token, unanswered, seenAt } = contender;
+    // After the event loop stood still, the answer may be read before the timers run that would have ended the wait.
+    lease.signal.throwIfAborted();
+    signal.throwIfAborted();
     this.#neighbours.add(key, view);
-    return new Hold(this.#session, {
+    const { recipe, name } = this.#spec;
+    const granted = lease.clock.now();
+    const tellEnd = (lost?: LossReason): void =>
+      tell('hold', () => ({ recipe, name, held: lease.clock.now() - granted, lost }));
+    return new Hold(lease, this.#session.store, {
       key,
       token,
       unanswered,
       revision: view.revision,
       range: this.#spec.rivals,
-      verify: this.#session.clock.now() - seenAt > freshness,
+      verify: lease.clock.now() - seenAt > freshness,
       onLost: (hold) => {
         this.#neighbours.remove(key);
+        if (hold.lost === 'deleted' && !unanswered) lease.drop(key);
+        tellEnd(hold.lost);
         onLost(hold);
       },
+      onRelease: tellEnd,
       onGone: () => {
         this.#neighbours.remove(key);
         contender.giveBackKey();
       },
       onRefused: () => contender.withdraw(),
     });
+  }
+
+  get #what(): string {
+    return `${this.#spec.recipe} ${this.#spec.name}`;
   }
 
   #ticket(): Data {

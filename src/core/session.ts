@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import type { Clock } from './clock.js';
-import { RefusedError } from './errors.js';
-import { Fence } from './fence.js';
-import { Lease, type LeaseOptions, type SessionEvents, type SessionState } from './lease.js';
-import type { CommitOptions, Store, Txn, TxnReply } from './store.js';
+import type { Emitter } from './emitter.js';
+import type { Lease, LeaseOptions, SessionEvents, SessionState } from './lease.js';
+import { Leases } from './leases.js';
+import type { CallOptions, Store } from './store.js';
 import { milliseconds } from './validate.js';
 
 /** How to open a session. */
@@ -19,38 +19,27 @@ export interface Owner {
   readonly label?: string;
 }
 
-/** The numbers of one folder: how many there are, and which of them are free. */
-interface Numbers {
-  made: number;
-  readonly free: number[];
-}
-
 /** What all views of one session have in common. */
 interface Shared {
-  readonly numbers: Map<string, Numbers>;
+  readonly leases: Leases;
   readonly work: Set<Promise<unknown>>;
   closing?: Promise<void>;
 }
 
 /**
- * A lease that we keep alive, seen through a store. Holds and places in lines live and die with it. One
- * per process is enough.
+ * Leases that we keep alive, seen through a store. Holds and places in lines live and die with them; after
+ * a loss the next use gets new ones. One session per process is enough.
  */
 export class Session implements AsyncDisposable {
   /** Where recipes on this session keep their keys. */
   readonly store: Store;
   /** Who we are, to others. */
   readonly owner: Owner;
-  readonly #lease: Lease;
-  /** Shuts out our own writes that come too late. */
-  readonly fence: Fence;
   readonly #shared: Shared;
 
-  private constructor(store: Store, lease: Lease, owner: Owner, shared: Shared) {
+  private constructor(store: Store, owner: Owner, shared: Shared) {
     this.store = store;
     this.owner = owner;
-    this.fence = new Fence(lease.id);
-    this.#lease = lease;
     this.#shared = shared;
   }
 
@@ -59,92 +48,92 @@ export class Session implements AsyncDisposable {
    *
    * @throws ArgumentError if an option is not usable.
    * @throws UnavailableError if no endpoint answers.
+   * @throws the reason of `limit.signal` when it aborts.
    */
-  static async open(store: Store, options: SessionOptions = {}, clock?: Clock): Promise<Session> {
-    const lease = await Lease.open(store, options, clock);
+  static async open(
+    store: Store,
+    options: SessionOptions = {},
+    clock?: Clock,
+    limit?: CallOptions,
+  ): Promise<Session> {
+    const leases = await Leases.open(store, options, clock, limit);
     const { label } = options;
     const owner = { host: hostname(), pid: process.pid, ...(label !== undefined && { label }) };
-    return new Session(store, lease, owner, { numbers: new Map(), work: new Set() });
+    return new Session(store, owner, { leases, work: new Set() });
   }
 
   /** The same session, with recipes keeping their keys in another view of the store, such as a namespace. */
   over(store: Store): Session {
-    return new Session(store, this.#lease, this.owner, this.#shared);
+    return new Session(store, this.owner, this.#shared);
   }
 
-  /** The ID of the lease. */
+  /** The ID of the lease; of the oldest, if there are several. A session that was lost has another when it is open again. */
   get id(): bigint {
-    return this.#lease.id;
+    return this.#leases.present.leases[0].id;
   }
 
   /** How long etcd keeps our keys after it last heard from us, in milliseconds, as granted. */
   get ttl(): number {
-    return this.#lease.ttl;
+    return this.#leases.present.leases[0].ttl;
   }
 
   get clock(): Clock {
-    return this.#lease.clock;
+    return this.#leases.clock;
   }
 
   get state(): SessionState {
-    return this.#lease.state;
+    return this.#leases.state;
   }
 
-  /** Aborts when the session is lost (reason: `SessionLostError`) or closed (reason: `ClosedError`). */
+  /**
+   * Aborts when the session is lost (reason: `SessionLostError`) or closed (reason: `ClosedError`). Once it is open
+   * again, this is another signal; that of before stays aborted.
+   */
   get signal(): AbortSignal {
-    this.#lease.check();
-    return this.#lease.signal;
-  }
-
-  /** The lease itself, for what is built on sessions. */
-  get lease(): Lease {
-    return this.#lease;
+    return this.#leases.present.signal;
   }
 
   /** Milliseconds for which what is held is surely ours; 0 when lost or closed. */
   remaining(): number {
-    return this.#lease.remaining();
+    return this.#leases.present.remaining();
+  }
+
+  /** What emits the events of all views of this session. */
+  get emitter(): Emitter<SessionEvents> {
+    return this.#leases;
   }
 
   /** Listens to a session event. */
   on<E extends keyof SessionEvents>(event: E, listener: SessionEvents[E]): this {
-    this.#lease.on(event, listener as never);
+    this.#leases.on(event, listener as never);
     return this;
   }
 
   /** Stops listening. */
   off<E extends keyof SessionEvents>(event: E, listener: SessionEvents[E]): this {
-    this.#lease.off(event, listener as never);
+    this.#leases.off(event, listener as never);
     return this;
   }
 
+  /** A lease with room for a key, for what is built on sessions; `undefined` while there is none: see `makeRoom`. */
+  get freeLease(): Lease | undefined {
+    return this.#leases.present.free;
+  }
+
   /**
-   * A key under `folder` that nobody else uses: to be given back with `giveBack`, once it is surely gone. etcd
-   * remembers every name until it is compacted, and its reads get slower with each.
+   * Gets a lease from etcd, after a loss or when all are full, for whoever is first to use `freeLease` then. Goes on
+   * through outages.
+   *
+   * @throws the reason of `signal` when it aborts.
+   * @throws RefusedError if etcd refuses it.
    */
-  takeKey(folder: string): string {
-    const numbers = this.#shared.numbers.get(folder) ?? { made: 0, free: [] };
-    this.#shared.numbers.set(folder, numbers);
-    const number = numbers.free.pop() ?? (numbers.made += 1);
-    return `${folder}${this.id.toString(16)}-${number.toString(16)}`;
+  makeRoom(signal: AbortSignal): Promise<void> {
+    return this.#leases.makeRoom(signal);
   }
 
-  /** Lets a key from `takeKey` be used again. Not for one that a request on its way may still write or delete. */
-  giveBack(folder: string, key: string): void {
-    const numbers = this.#shared.numbers.get(folder);
-    numbers?.free.push(Number.parseInt(key.slice(key.lastIndexOf('-') + 1), 16));
-    if (numbers?.free.length === numbers?.made) this.#shared.numbers.delete(folder);
-  }
-
-  /** `store.commit` for what is written under our lease: a refusal may tell that it is gone. */
-  async commit(txn: Txn, options: CommitOptions): Promise<TxnReply> {
-    try {
-      return await this.store.commit(txn, options);
-    } catch (error) {
-      const leaseIsGone = error instanceof RefusedError && /lease not found/.test(error.message);
-      if (leaseIsGone) this.#lease.lose('expired');
-      throw error;
-    }
+  /** Aborts when the session is closed, but not when it is lost. */
+  get closing(): AbortSignal {
+    return this.#leases.closing;
   }
 
   /** Has `close` wait for work that runs under a hold. */
@@ -157,8 +146,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Ends the session: waits are rejected and signals abort; work that runs under a hold is given `grace`
-   * milliseconds to end; then the lease is given back, which frees every key at once. Does
-   * not reject.
+   * milliseconds to end; then all leases are given back, which frees every key at once: that is waited for, for 5 s
+   * at most. Does not reject.
    *
    * @throws ArgumentError if `grace` is not a duration.
    */
@@ -171,16 +160,18 @@ export class Session implements AsyncDisposable {
     return this.close();
   }
 
+  get #leases(): Leases {
+    return this.#shared.leases;
+  }
+
   async #close(grace: number): Promise<void> {
-    const lease = this.#lease;
-    lease.beginClose();
-    if (this.#shared.work.size > 0) {
-      const limit = new AbortController();
-      const settled = Promise.all(this.#shared.work).then(() => limit.abort());
-      await Promise.race([settled, lease.clock.sleep(grace, limit.signal).catch(() => {})]);
-      limit.abort();
+    const { leases, work } = this.#shared;
+    leases.beginClose();
+    if (work.size > 0) {
+      const ended = new AbortController();
+      void Promise.all(work).then(() => ended.abort());
+      await leases.clock.sleep(grace, ended.signal).catch(() => {});
     }
-    // A lease that is lost is given up at etcd already, in the background.
-    if (lease.state === 'closed') await lease.revoke();
+    await leases.giveBack();
   }
 }

@@ -73,11 +73,17 @@ export interface WaitScope {
 
 /**
  * Joins the caller's signal, the caller's timeout and the end of `life` into one signal. `AbortSignal.any`
- * would keep every wait reachable from a long-lived signal.
+ * would keep every wait reachable from a long-lived signal. The wait is for `what`, and began at `since`.
  *
  * @throws ArgumentError if `timeout` is not a duration.
  */
-export function waitScope(wait: WaitOptions, life: AbortSignal, clock: Clock): WaitScope {
+export function waitScope(
+  wait: WaitOptions,
+  life: AbortSignal,
+  clock: Clock,
+  what?: string,
+  since: number = clock.now(),
+): WaitScope {
   if (!wait.signal && wait.timeout === undefined) return { signal: life, dispose: () => {} };
   const { timeout } = wait;
   if (timeout !== undefined) milliseconds('timeout', timeout);
@@ -88,7 +94,8 @@ export function waitScope(wait: WaitOptions, life: AbortSignal, clock: Clock): W
     onAbort(signal, () => controller.abort(signal?.reason)),
   );
   if (timeout !== undefined) {
-    stop.push(clock.after(timeout, () => controller.abort(new WaitTimeoutError(timeout))));
+    const left = timeout - (clock.now() - since);
+    stop.push(clock.after(left, () => controller.abort(new WaitTimeoutError(timeout, what))));
   }
   return {
     signal: controller.signal,

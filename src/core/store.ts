@@ -111,6 +111,11 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Limit for the whole call, all attempts included, in milliseconds. @defaultValue the store's `timeout` */
   readonly timeout?: number;
+  /**
+   * Limit for one attempt, in milliseconds, of a call that may be repeated. @defaultValue the store's `attemptTimeout`,
+   * and longer where all endpoints need more
+   */
+  readonly attemptTimeout?: number;
 }
 
 /** Options of a read. */
@@ -135,7 +140,10 @@ export interface CommitOptions extends CallOptions {
    * and an answer that is lost is reported as `outcome: 'unknown'`
    */
   readonly exactlyOnce?: boolean;
-  /** Whether it may travel together with others that are waiting to be sent. @defaultValue `true` */
+  /**
+   * Whether it may travel together with others that are waiting to be sent. Those that do take effect at one revision:
+   * where the order of keys that are written counts, of commits that do not read each other's, it must not. @defaultValue `true`
+   */
   readonly batch?: boolean;
 }
 

@@ -1,4 +1,5 @@
 import type { IWatchCreateRequest } from 'etcd3';
+import { deferred } from './deferred.js';
 import { ClosedError } from './errors.js';
 import type { Watch, WatchEvent, WatchListener } from './store.js';
 
@@ -6,22 +7,27 @@ import type { Watch, WatchEvent, WatchListener } from './store.js';
 export class WatchTarget {
   /** The range and filters, as etcd is asked for them. */
   readonly request: IWatchCreateRequest;
-  /** Under which name it is shared; `undefined` if it is not. */
-  readonly share: string | undefined;
-  /** Its ID on the present stream. */
+  /** Under which name it is shared, as long as no later one is. */
+  readonly share: string;
+  /** Its ID on the present stream; empty while etcd is not asked for it. */
   id = '';
+  /** How often in a row etcd refused our token for it. */
+  tokensRefused = 0;
   /** The first revision whose events were not delivered yet; `undefined` before etcd's confirmation. */
   next: bigint | undefined;
   /** The first revision it covers without a gap; `undefined` before etcd's confirmation. */
   since: bigint | undefined;
+  /** Whether it began at the present, whenever that was. */
+  readonly #fromNow: boolean;
   readonly #subscriptions = new Set<Subscription>();
   #partial: WatchEvent[] = [];
   #gap = false;
 
-  constructor(request: IWatchCreateRequest, from: bigint | undefined, share: string | undefined) {
+  constructor(request: IWatchCreateRequest, from: bigint | undefined, share: string) {
     this.request = request;
     this.next = from;
     this.share = share;
+    this.#fromNow = from === undefined;
   }
 
   /**
@@ -33,37 +39,50 @@ export class WatchTarget {
     return next === undefined ? 0n : next - (since === undefined ? 0n : 1n);
   }
 
-  /** Whether a subscription made now gets every event from `from` on. */
+  /** Whether a subscription made now gets every event from `from` on, and none of long ago without it. */
   covers(from: bigint | undefined): boolean {
-    if (from === undefined) return true;
+    if (this.#gap) return false;
+    if (from === undefined) return this.#fromNow;
     return this.since !== undefined && this.next !== undefined && this.next <= from;
   }
 
   /** etcd has confirmed the watch at `revision`. */
   created(revision: bigint): void {
+    this.tokensRefused = 0;
     this.next ??= revision + 1n;
     this.since ??= this.next;
     for (const subscription of this.#subscriptions) subscription.begin(this.since);
     if (!this.#gap) return;
+    for (const subscription of this.#subscriptions) subscription.miss(revision);
     this.#gap = false;
-    for (const { listener } of Array.from(this.#subscriptions)) listener.gap(revision);
   }
 
-  /** Hands out new events; a message split in fragments only when its last part has come. */
+  /**
+   * Hands out new events; a message split in fragments only when its last part has come. What was delivered before is
+   * left out: no server should, but etcd up to 3.4.23 repeats events at times.
+   */
   deliver(events: readonly WatchEvent[], fragment: boolean): void {
     const from = this.next ?? 0n;
-    this.#partial.push(...events.filter(({ kv }) => kv.modRevision >= from));
+    for (const event of events) if (event.kv.modRevision >= from) this.#partial.push(event);
     if (fragment) return;
-    const whole = this.#partial;
+    const whole = inOrder(this.#partial);
     this.#partial = [];
     const last = whole.at(-1);
     if (!last) return;
     this.next = last.kv.modRevision + 1n;
-    for (const subscription of Array.from(this.#subscriptions)) subscription.deliver(whole);
+    // Whoever comes in meanwhile begins at `next`.
+    for (const subscription of this.#subscriptions) subscription.deliver(whole);
+  }
+
+  /** etcd says that there is nothing up to `revision` that was not delivered. */
+  progress(revision: bigint): void {
+    if (this.#partial.length > 0 || this.next === undefined) return;
+    if (revision >= this.next) this.next = revision + 1n;
   }
 
   /** The stream broke: what was half received comes again. */
-  dropPartial(): void {
+  lost(): void {
+    this.id = '';
     this.#partial = [];
   }
 
@@ -72,11 +91,12 @@ export class WatchTarget {
     this.#gap = true;
     this.next = undefined;
     this.since = undefined;
+    this.#partial = [];
   }
 
   /** The watch is over for good. */
   close(error: Error): void {
-    for (const subscription of Array.from(this.#subscriptions)) subscription.fail(error);
+    for (const subscription of this.#subscriptions) subscription.fail(error);
     this.#subscriptions.clear();
   }
 
@@ -92,12 +112,12 @@ export class WatchTarget {
 
 /** One listener's share of a `WatchTarget`. */
 export class Subscription implements Watch {
-  readonly listener: WatchListener;
   readonly ready: Promise<void>;
   since: bigint | undefined;
+  readonly #listener: WatchListener;
   readonly #target: WatchTarget;
   readonly #release: (target: WatchTarget) => void;
-  readonly #settle: { resolve(): void; reject(error: Error): void };
+  readonly #ready = deferred<void>();
 
   constructor(
     target: WatchTarget,
@@ -106,14 +126,9 @@ export class Subscription implements Watch {
     release: (target: WatchTarget) => void,
   ) {
     this.#target = target;
-    this.listener = listener;
+    this.#listener = listener;
     this.#release = release;
-    let settle: { resolve(): void; reject(error: Error): void } | undefined;
-    this.ready = new Promise((resolve, reject) => {
-      settle = { resolve, reject };
-    });
-    this.#settle = settle as NonNullable<typeof settle>;
-    this.ready.catch(() => {});
+    this.ready = this.#ready.promise;
     target.add(this);
     // Events before `next` have gone to those who were here earlier.
     const since = from ?? target.next;
@@ -122,7 +137,7 @@ export class Subscription implements Watch {
 
   begin(since: bigint): void {
     this.since ??= since;
-    this.#settle.resolve();
+    this.#ready.resolve();
   }
 
   /** Passes on what is in its share: others may have come in earlier. */
@@ -130,16 +145,46 @@ export class Subscription implements Watch {
     const { since = 0n } = this;
     const inShare = ({ kv }: WatchEvent): boolean => kv.modRevision >= since;
     const mine = events[0] && inShare(events[0]) ? events : events.filter(inShare);
-    if (mine.length > 0) this.listener.events(mine);
+    if (mine.length > 0) tell(() => this.#listener.events(mine));
+  }
+
+  /** What came up to `revision` is not to be had any more. */
+  miss(revision: bigint): void {
+    this.since = revision + 1n;
+    tell(() => this.#listener.gap(revision));
   }
 
   fail(error: Error): void {
-    this.#settle.reject(error);
-    this.listener.closed(error);
+    this.#ready.reject(error);
+    tell(() => this.#listener.closed(error));
   }
 
   close(): void {
-    this.#settle.reject(new ClosedError('watch'));
+    this.#ready.reject(new ClosedError('watch'));
     if (this.#target.remove(this)) this.#release(this.#target);
+  }
+}
+
+/** Without repetitions, and in order; almost always they are so already. */
+function inOrder(events: readonly WatchEvent[]): readonly WatchEvent[] {
+  if (events.every(follows)) return events;
+  // Those of one revision stay as they came.
+  return events.toSorted((a, b) => Number(a.kv.modRevision - b.kv.modRevision)).filter(follows);
+}
+
+function follows({ kv }: WatchEvent, i: number, events: readonly WatchEvent[]): boolean {
+  const before = events[i - 1]?.kv;
+  if (kv.modRevision !== before?.modRevision) return kv.modRevision > (before?.modRevision ?? 0n);
+  return !kv.key.equals(before.key);
+}
+
+/** A listener that throws disturbs no other: its error surfaces as an uncaught exception of its own. */
+function tell(listener: () => void): void {
+  try {
+    listener();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

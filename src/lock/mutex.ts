@@ -54,7 +54,8 @@ export class Mutex extends Recipe<MutexEvents> {
       throw new ArgumentError('layout', "'recipes' or 'go'", layout);
     }
     const folder = layout === 'go' ? `${nonEmpty('name', name)}/` : folderOf('mutex', name);
-    this.#line = new Line(session, { folder, rivals: prefixRange(folder), slots: 1 });
+    const wait = { recipe: 'mutex', verb: 'acquire', name };
+    this.#line = new Line(session, { ...wait, folder, rivals: prefixRange(folder), slots: 1 });
   }
 
   /**
@@ -64,7 +65,8 @@ export class Mutex extends Recipe<MutexEvents> {
    * @throws WaitTimeoutError after `wait.timeout`.
    * @throws the reason of `wait.signal` when it aborts.
    * @throws HoldLostError if somebody deletes our place in the line.
-   * @throws SessionLostError, ClosedError if the session ends.
+   * @throws SessionLostError if the session is lost meanwhile; the next call uses the session anew.
+   * @throws ClosedError if the session is closed.
    */
   async acquire(wait: WaitOptions = {}): Promise<Hold> {
     const { clock } = this.session;

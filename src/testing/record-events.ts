@@ -19,8 +19,10 @@ export interface EventEmitting<Events> {
   emit(...event: never[]): boolean;
 }
 
-/** A recipe, or a session, whose events are those of its lease. */
-export type EventSource<Events> = EventEmitting<Events> | { readonly lease: EventEmitting<Events> };
+/** A recipe, or a session, whose views have one emitter. */
+export type EventSource<Events> =
+  | EventEmitting<Events>
+  | { readonly emitter: EventEmitting<Events> };
 
 /** One event, as it was emitted. */
 export type RecordedEvent<Events> = {
@@ -61,7 +63,7 @@ export interface EventRecording<Events> extends Disposable {
  * @throws ArgumentError if `source` emits no events.
  */
 export function recordEvents<Events>(source: EventSource<Events>): EventRecording<Events> {
-  const emitter: object = 'lease' in Object(source) ? Reflect.get(source, 'lease') : source;
+  const emitter: object = 'emitter' in Object(source) ? Reflect.get(source, 'emitter') : source;
   if (typeof Reflect.get(Object(emitter), 'emit') !== 'function') {
     throw new ArgumentError('source', 'a session or a recipe', source);
   }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { RefusedError } from '../core/errors.js';
 import type { StoreCase } from './store-bench.js';
+import { watchStartCases } from './store-suite-watch-starts.js';
 
 /** What watches tell. */
 export const watchCases: readonly StoreCase[] = [
+  ...watchStartCases,
   {
     name: 'a watch knows since when it covers once it is ready',
     async run(bench) {
@@ -89,50 +91,6 @@ export const watchCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'a watch from a past revision begins with what came then',
-    async run(bench) {
-      await bench.put('a', '1');
-      const from = await bench.put('a', '2');
-      await bench.remove('a');
-      const recording = bench.record(bench.all, { from });
-      await bench.heard(recording, 'delete a');
-      await recording.watch.ready;
-      assert.equal(recording.watch.since, from);
-      await bench.put('a', '3');
-      await bench.heard(recording, 'put a=3');
-      assert.deepEqual(recording.seen, ['put a=2', 'delete a', 'put a=3']);
-    },
-  },
-  {
-    name: 'a watch from a revision to come leaves out what comes before',
-    async run(bench) {
-      const from = (await bench.put('a')) + 3n;
-      const recording = await bench.recordNow(bench.all, { from });
-      const expected: string[] = [];
-      for (let i = 0; expected.length < 2; i += 1) {
-        if ((await bench.put('a', String(i))) >= from) expected.push(`put a=${i}`);
-      }
-      await bench.heard(recording, expected.at(-1) ?? '');
-      assert.deepEqual(recording.seen, expected);
-    },
-  },
-  {
-    name: 'a watch that comes late to a range that is watched gets the past it asks for',
-    async run(bench) {
-      const early = await bench.recordNow(bench.all);
-      const from = await bench.put('a', '1');
-      await bench.put('a', '2');
-      await bench.heard(early, 'put a=2');
-      const late = bench.record(bench.all, { from });
-      const later = await bench.recordNow(bench.all);
-      await bench.put('a', '3');
-      await Promise.all([early, late, later].map((each) => bench.heard(each, 'put a=3')));
-      assert.deepEqual(early.seen, ['put a=1', 'put a=2', 'put a=3']);
-      assert.deepEqual(late.seen, early.seen);
-      assert.deepEqual(later.seen, ['put a=3']);
-    },
-  },
-  {
     name: 'a watch leaves out the type of change that is not asked for',
     async run(bench) {
       const from = await bench.put('a', '1');
@@ -148,6 +106,23 @@ export const watchCases: readonly StoreCase[] = [
       assert.deepEqual(puts.seen, ['put b=2', 'put b=3']);
       assert.deepEqual(deletes.seen, ['delete a', 'delete b']);
       assert.deepEqual(past.seen, deletes.seen);
+    },
+  },
+  {
+    name: 'a watch gives the pair before each change to who asks for it',
+    async run(bench) {
+      await bench.put('a', '1');
+      const before = await bench.get('a');
+      const asked = await bench.recordNow(bench.all, { previous: true });
+      const other = await bench.recordNow(bench.all);
+      await bench.put('a', '2');
+      await bench.remove('a');
+      await bench.put('b', '1');
+      await Promise.all([asked, other].map((each) => bench.heard(each, 'put b=1')));
+      const pairs = asked.batches.flat().map(({ previous }) => previous?.value.toString());
+      assert.deepEqual(pairs, ['1', '2', undefined]);
+      assert.deepEqual(asked.batches[0]?.[0]?.previous, before);
+      assert.ok(other.batches.flat().every((event) => !('previous' in event)));
     },
   },
   {

@@ -1,8 +1,14 @@
 import { container as root } from 'tsyringe';
 import { describe, expect, it } from 'vitest';
-import { Lease } from '../../src/core/lease.js';
 import { VirtualClock } from '../../src/embed/virtual-clock.js';
-import { ArgumentError, connect, STORE, type Store, UnavailableError } from '../../src/index.js';
+import {
+  ArgumentError,
+  connect,
+  Session,
+  STORE,
+  type Store,
+  UnavailableError,
+} from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
 
 const etcd = useEtcd();
@@ -65,7 +71,7 @@ describe('a namespace', () => {
 });
 
 describe('a lease that is granted late', () => {
-  const open = (took: number): Promise<Lease> => {
+  const open = (took: number): Promise<Session> => {
     const clock = new VirtualClock();
     const store = {
       grant: async (_: bigint, ttl: number) => {
@@ -75,7 +81,7 @@ describe('a lease that is granted late', () => {
       keepAlive: () => new Promise(() => {}),
       revoke: async () => {},
     } as unknown as Store;
-    return Lease.open(store, { ttl: 10_000, margin: 2_000 }, clock);
+    return Session.open(store, { ttl: 10_000, margin: 2_000 }, clock);
   };
 
   it('is refused when nothing is left of it', async () => {
@@ -84,8 +90,8 @@ describe('a lease that is granted late', () => {
   });
 
   it('is taken while something is left of it', async () => {
-    const lease = await open(7_999);
-    expect(lease.state).toBe('open');
-    expect(lease.remaining()).toBe(1);
+    const session = await open(7_999);
+    expect(session.state).toBe('open');
+    expect(session.remaining()).toBe(1);
   });
 });

@@ -52,7 +52,8 @@ describe('a lease', () => {
     await Promise.all(leases.map((lease) => store.grant(lease, 30_000)));
     const renew = (): Promise<number[]> => Promise.all(leases.map((id) => store.keepAlive(id)));
     expect(new Set(await renew())).toEqual(new Set([30_000]));
-    expect(proxy.connections).toBe(1);
+    // One for calls, and one for streams.
+    expect(proxy.connections).toBeLessThanOrEqual(2);
     proxy.cut();
     expect(await rejection(renew())).toBeInstanceOf(UnavailableError);
     proxy.heal();
@@ -79,11 +80,15 @@ describe('with several endpoints', () => {
     const { failures, outcome } = error as UnavailableError;
     expect(outcome).toBe('not-applied');
     expect(failures.map(({ endpoint }) => endpoint)).toEqual(endpoints);
-    expect(failures.map(({ status }) => status)).toEqual(['UNAVAILABLE', 'DEADLINE_EXCEEDED']);
+    expect(failures[0]).toMatchObject({ status: 'UNAVAILABLE', phase: 'connect' });
+    expect(failures[1]?.status).toMatch(/^(UNAVAILABLE|DEADLINE_EXCEEDED)$/);
   });
 
   it('does not send a write twice that may have been applied', async () => {
-    const store = etcd.open({ endpoints: [await silent(), etcd.endpoint], timeout: 600 });
+    const proxy = await etcd.startProxy();
+    const store = etcd.open({ endpoints: [proxy.endpoint, etcd.endpoint], timeout: 600 });
+    await store.read({ key: 'x' });
+    proxy.blackhole();
     const key = etcd.name();
     const error = await rejection(store.commit({ success: [{ put: { key, value: '' } }] }));
     expect(error).toMatchObject({ code: 'ERR_UNAVAILABLE', outcome: 'unknown' });

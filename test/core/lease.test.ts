@@ -1,14 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { Lease, type LeaseOptions } from '../../src/core/lease.js';
+import type { Fate } from '../../src/core/fate.js';
+import type { LeaseOptions } from '../../src/core/lease.js';
 import { VirtualClock } from '../../src/embed/virtual-clock.js';
-import { ArgumentError, SessionLostError, type Store, UnavailableError } from '../../src/index.js';
+import {
+  ArgumentError,
+  Session,
+  SessionLostError,
+  type Store,
+  UnavailableError,
+} from '../../src/index.js';
 
 /** What the scripted etcd says to the renewals, one after the other; then it keeps silent. */
 type Answer = number | 'unavailable';
 
 interface Script {
   readonly clock: VirtualClock;
-  readonly lease: Lease;
+  readonly session: Session;
   readonly events: string[];
   readonly renewals: number[];
   readonly revoked: bigint[];
@@ -34,23 +41,23 @@ async function open(answers: Answer[], options: LeaseOptions, latency = 0): Prom
       revoked.push(lease);
     },
   } as unknown as Store;
-  const lease = await Lease.open(store, options, clock);
+  const session = await Session.open(store, options, clock);
   const events: string[] = [];
-  lease
+  session
     .on('suspended', () => events.push('suspended'))
     .on('resumed', () => events.push('resumed'))
     .on('lost', ({ reason }) => events.push(`lost: ${reason}`))
     .on('closed', () => events.push('closed'));
-  return { clock, lease, events, renewals, revoked };
+  return { clock, session, events, renewals, revoked };
 }
 
 const steady = (n: number, ttl: number): Answer[] => Array.from({ length: n }, () => ttl);
 
 describe('a lease', () => {
   it('is renewed about three times per TTL', async () => {
-    const { clock, lease, renewals } = await open(steady(100, 15_000), {});
+    const { clock, session, renewals } = await open(steady(100, 15_000), {});
     await clock.advance(60_000);
-    expect(lease.state).toBe('open');
+    expect(session.state).toBe('open');
     expect(renewals.length).toBeGreaterThanOrEqual(10);
     expect(renewals.length).toBeLessThanOrEqual(14);
     expect(new Set(renewals.map((at, i) => at - (renewals[i - 1] ?? 0))).size).toBeGreaterThan(1);
@@ -58,82 +65,95 @@ describe('a lease', () => {
 
   it('counts its deadline from the time a renewal was sent, less the margin', async () => {
     const options = { ttl: 10_000, margin: 2_000 };
-    const { clock, lease, renewals } = await open([10_000], options, 500);
-    expect(lease.remaining()).toBe(8_000);
+    const { clock, session, renewals } = await open([10_000], options, 500);
+    expect(session.remaining()).toBe(8_000);
     while (renewals.length === 0) await clock.advance(10);
     await clock.advance(600);
     const [sent = 0] = renewals;
-    expect(lease.remaining()).toBe(sent + 8_000 - clock.now());
+    expect(session.remaining()).toBe(sent + 8_000 - clock.now());
   });
 
   it('is suspended by a renewal without an answer, and open again with one', async () => {
-    const { clock, lease, events } = await open([9_000, 'unavailable', 9_000, 9_000], {
+    const { clock, session, events } = await open([9_000, 'unavailable', 9_000, 9_000], {
       ttl: 9_000,
     });
     await clock.advance(8_000);
     expect(events).toEqual(['suspended', 'resumed']);
-    expect(lease.signal.aborted).toBe(false);
+    expect(session.signal.aborted).toBe(false);
   });
 
   it('is lost at its deadline without an answer, and given up at etcd', async () => {
-    const { clock, lease, events, revoked } = await open([], { ttl: 10_000, margin: 2_000 });
+    const { clock, session, events, revoked } = await open([], { ttl: 10_000, margin: 2_000 });
     await clock.advance(7_999);
-    expect(lease.signal.aborted).toBe(false);
+    expect(session.signal.aborted).toBe(false);
     await clock.advance(2);
-    expect(lease.signal.reason).toEqual(new SessionLostError('no-contact'));
+    expect(session.signal.reason).toEqual(new SessionLostError('no-contact'));
     expect(events).toEqual(['suspended', 'lost: no-contact']);
-    expect(revoked).toEqual([lease.id]);
+    expect(revoked).toEqual([session.id]);
   });
 
-  it('is lost at once when etcd says that it is gone', async () => {
-    const { clock, lease, events } = await open([9_000, 0], { ttl: 9_000 });
+  it('is lost at once when etcd says that it is gone, revoked before its time', async () => {
+    const { clock, session, events } = await open([9_000, 0], { ttl: 9_000 });
     await clock.advance(7_000);
+    expect(events).toEqual(['lost: revoked']);
+    expect(session.state).toBe('lost');
+    expect(session.remaining()).toBe(0);
+  });
+
+  it('is lost by expiry when etcd says so after its time', async () => {
+    const { clock, session, events, renewals } = await open([0], { ttl: 9_000 }, 50);
+    while (renewals.length === 0) await clock.advance(10);
+    clock.jump(20_000);
+    await clock.advance(0);
+    expect(session.state).toBe('lost');
     expect(events).toEqual(['lost: expired']);
-    expect(lease.state).toBe('lost');
-    expect(lease.remaining()).toBe(0);
   });
 
   it('is lost when the clock says so, before any timer of ours has run', async () => {
-    const { clock, lease, events } = await open(steady(10, 10_000), { ttl: 10_000, margin: 2_000 });
+    const { clock, session, events } = await open(steady(10, 10_000), {
+      ttl: 10_000,
+      margin: 2_000,
+    });
     clock.jump(8_000);
-    expect(lease.signal.aborted).toBe(true);
+    expect(session.signal.aborted).toBe(true);
     expect(events).toEqual(['lost: no-contact']);
   });
 
   it('is not brought back by an answer that comes after its deadline', async () => {
     const options = { ttl: 10_000, margin: 2_000 };
-    const { clock, lease, renewals } = await open([10_000, 10_000], options, 50);
+    const { clock, session, renewals } = await open([10_000, 10_000], options, 50);
     while (renewals.length === 0) await clock.advance(10);
-    clock.jump(9_000);
+    // Late for the deadline that stood, but not for the one that the answer would give.
+    clock.jump(5_500);
     await clock.advance(100);
-    expect(lease.state).toBe('lost');
+    expect(session.state).toBe('lost');
     await clock.advance(20_000);
-    expect(lease.state).toBe('lost');
+    expect(session.state).toBe('lost');
     expect(renewals.length).toBe(1);
   });
 
   it('tells what depends on it before its signal and its listeners, and late comers at once', async () => {
-    const { clock, lease } = await open([], { ttl: 10_000 });
+    const { clock, session } = await open([], { ttl: 10_000 });
     const order: string[] = [];
-    lease.onEnd((reason) => order.push(`dependent: ${reason}`));
-    lease.onEnd(() => order.push('taken back'))();
-    lease.signal.addEventListener('abort', () => order.push('signal'));
-    lease.on('lost', () => order.push('listener'));
+    const fate = session.freeLease?.fate as Fate;
+    fate.onEnd((reason) => order.push(`dependent: ${reason}`));
+    fate.onEnd(() => order.push('taken back'))();
+    session.signal.addEventListener('abort', () => order.push('signal'));
+    session.on('lost', () => order.push('listener'));
     await clock.advance(10_000);
-    lease.onEnd(() => order.push('late'));
+    fate.onEnd(() => order.push('late'));
     expect(order).toEqual(['dependent: no-contact', 'signal', 'listener', 'late']);
   });
 
-  it('stops its renewals when it is revoked', async () => {
-    const { clock, lease, events, renewals, revoked } = await open(steady(9, 9_000), {
+  it('is renewed no more when it was given back', async () => {
+    const { clock, session, events, renewals, revoked } = await open(steady(9, 9_000), {
       ttl: 9_000,
     });
-    lease.beginClose();
-    await lease.revoke();
+    await session.close();
     await clock.advance(60_000);
     expect(events).toEqual(['closed']);
     expect(renewals).toEqual([]);
-    expect(revoked).toEqual([lease.id]);
+    expect(revoked).toEqual([session.id]);
   });
 
   it.each([
@@ -141,6 +161,8 @@ describe('a lease', () => {
     [{ ttl: Number.NaN }, /session.ttl must be .* got NaN/],
     [{ ttl: 10_000, margin: 5_000 }, /session.margin must be less than half the ttl of 10000/],
     [{ margin: -1 }, /session.margin must be .* got -1/],
+    [{ keysPerLease: 0 }, /session.keysPerLease must be a whole number from 1, got 0/],
+    [{ keysPerLease: 1.5 }, /session.keysPerLease must be a whole number from 1, got 1.5/],
   ])('refuses %o', async (options, message) => {
     const opening = open([], options);
     await expect(opening).rejects.toThrow(ArgumentError);
@@ -153,7 +175,7 @@ describe('a lease', () => {
     [5_000, 4_000],
     [15_000, 12_000],
   ])('of %i ms gives up by default %i ms after a renewal', async (ttl, remaining) => {
-    const { lease } = await open([], { ttl });
-    expect(lease.remaining()).toBe(remaining);
+    const { session } = await open([], { ttl });
+    expect(session.remaining()).toBe(remaining);
   });
 });

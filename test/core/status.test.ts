@@ -28,7 +28,7 @@ describe('what etcd and those on the way to it say', () => {
     ['refused', 'FAILED_PRECONDITION', 'etcdserver: authentication is not enabled'],
     ['refused', 'DATA_LOSS', 'etcdserver: corrupt cluster'],
     ['refused', 'UNIMPLEMENTED', 'unknown service etcdserverpb.KV'],
-    ['refused', 'RESOURCE_EXHAUSTED', 'Attempted to send message with a size larger than 4'],
+    ['refused', 'RESOURCE_EXHAUSTED', 'Sent message larger than max (5 vs. 4)'],
     ['refused', 'INTERNAL', 'Request message serialization failure: illegal buffer'],
     ['unauthenticated', 'UNAUTHENTICATED', 'etcdserver: invalid auth token'],
     ['unauthenticated', 'UNKNOWN', 'etcdserver: invalid auth token'],

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { pipeline } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { prefixRange } from '../../src/core/keys.js';
@@ -9,6 +12,7 @@ import {
   type Watch,
   type WatchOptions,
 } from '../../src/index.js';
+import { waitFor } from '../../src/testing/wait-for.js';
 import { compact, useEtcd } from '../support/etcd.js';
 
 const etcd = useEtcd();
@@ -135,6 +139,28 @@ describe('a watch', () => {
   });
 });
 
+it('does not wait long for a connection that is never answered', async () => {
+  const { hostname, port } = new URL(etcd.endpoint);
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections += 1;
+    socket.on('error', () => {});
+    if (connections === 1) socket.resume();
+    else pipeline(socket, connect(Number(port), hostname), socket, () => {});
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  etcd.defer(() => server.close());
+  const store = etcd.open({
+    endpoints: [`127.0.0.1:${(server.address() as AddressInfo).port}`],
+    attemptTimeout: 300,
+  });
+  const { watch } = record(store, { key: etcd.name() });
+  // gRPC would take 20 s.
+  await waitFor(() => watch.since !== undefined, { timeout: 8_000 });
+  expect(connections).toBeGreaterThan(1);
+});
+
 it('keeps its stream while nothing happens, on a watch of the future too', {
   timeout: 60_000,
 }, async () => {
@@ -147,8 +173,9 @@ it('keeps its stream while nothing happens, on a watch of the future too', {
   const { revision } = await store.read({ key: 'x' });
   const { watch, seen } = record(store, { key: 'x' }, { from: revision + 1n });
   await watch.ready;
+  const { connections } = first;
   await delay(10_000);
-  expect([first.connections, second.connections]).toEqual([1, 0]);
+  expect([first.connections, second.connections]).toEqual([connections, 0]);
   await store.commit({ success: [{ put: { key: 'x', value: '1' } }] });
   await vi.waitFor(() => expect(seen).toEqual(['put 1']), patience);
 });

@@ -100,7 +100,7 @@ describe('the examples', () => {
   it('give up waiting', async () => {
     const said = await node('examples/with-timeout.ts', etcd.endpoint);
     expect(said).toBe(
-      'gave up: not granted within 200 ms\ngave up: the program ends\nstill held by us: true\n',
+      'gave up: mutex examples/with-timeout: not granted within 200 ms\ngave up: the program ends\nstill held by us: true\n',
     );
   });
 

@@ -42,7 +42,8 @@ export interface TestEtcd {
 export function useEtcd(): TestEtcd {
   const cleanUps: (() => unknown)[] = [];
   const endpoint = inject('endpoint');
-  const admin = new Etcd3Store({ endpoints: [endpoint] });
+  const usual = { endpoints: [endpoint], transport: inject('transport') };
+  const admin = new Etcd3Store(usual);
   afterEach(async () => {
     for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
   });
@@ -50,7 +51,7 @@ export function useEtcd(): TestEtcd {
     endpoint,
     admin,
     async connect(options = {}, decorate = (store) => store) {
-      const full = { endpoints: [endpoint], ...options };
+      const full = { ...usual, ...options };
       const store = new Etcd3Store(full);
       cleanUps.push(() => store.close());
       const container = containerWith({ store: decorate(store) });
@@ -59,7 +60,7 @@ export function useEtcd(): TestEtcd {
       return coordinator;
     },
     open(options) {
-      const store = new Etcd3Store({ endpoints: [endpoint], ...options });
+      const store = new Etcd3Store({ ...usual, ...options });
       cleanUps.push(() => store.close());
       return store;
     },

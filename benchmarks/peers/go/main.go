@@ -31,26 +31,28 @@ type config struct {
 	jitterMs int
 	rounds   int
 	clients  string
+	callers  int
 }
 
 func parseFlags() (config, error) {
 	var c config
 	flag.StringVar(&c.endpoint, "endpoint", "http://127.0.0.1:2379", "etcd client URL")
-	flag.StringVar(&c.task, "task", "", "pingpong, handoff or uncontended")
+	flag.StringVar(&c.task, "task", "", "pingpong, handoff, uncontended or locks")
 	flag.IntVar(&c.sessions, "sessions", 2, "pingpong: number of sessions contending for the lock")
-	flag.Float64Var(&c.seconds, "seconds", 5, "pingpong: length of the measured window")
+	flag.Float64Var(&c.seconds, "seconds", 5, "pingpong, locks: length of the measured window")
 	flag.IntVar(&c.waitMs, "wait", 50, "handoff: milliseconds the waiter has waited when the holder unlocks")
 	flag.IntVar(&c.jitterMs, "jitter", 0, "handoff: random pause of up to this many milliseconds before each round")
 	flag.IntVar(&c.rounds, "rounds", 100, "handoff, uncontended: number of measured rounds")
 	flag.StringVar(&c.clients, "clients", "shared", "pingpong, handoff: one client for all sessions (shared) or one each (own)")
+	flag.IntVar(&c.callers, "callers", 64, "locks: number of callers, each with a lock of its own")
 	flag.Parse()
 	switch {
 	case flag.NArg() > 0:
 		return c, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case c.clients != "shared" && c.clients != "own":
 		return c, fmt.Errorf("-clients must be shared or own, not %q", c.clients)
-	case c.sessions < 1 || c.rounds < 1 || c.seconds <= 0 || c.waitMs < 0 || c.jitterMs < 0:
-		return c, fmt.Errorf("-sessions, -rounds and -seconds must be positive, -wait and -jitter not negative")
+	case c.sessions < 1 || c.rounds < 1 || c.callers < 1 || c.seconds <= 0 || c.waitMs < 0 || c.jitterMs < 0:
+		return c, fmt.Errorf("-sessions, -rounds, -callers and -seconds must be positive, -wait and -jitter not negative")
 	}
 	return c, nil
 }
@@ -121,8 +123,10 @@ func run(c config) (any, error) {
 		return handOff(c, r)
 	case "uncontended":
 		return uncontended(c, r)
+	case "locks":
+		return locks(c, r)
 	}
-	return nil, fmt.Errorf("-task must be pingpong, handoff or uncontended, not %q", c.task)
+	return nil, fmt.Errorf("-task must be pingpong, handoff, uncontended or locks, not %q", c.task)
 }
 
 func main() {

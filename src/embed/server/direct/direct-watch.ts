@@ -1,4 +1,4 @@
-import { ClosedError, RefusedError } from '../../../core/errors.js';
+import { ArgumentError, ClosedError, RefusedError } from '../../../core/errors.js';
 import { judge, refusalOf } from '../../../core/etcd3-status.js';
 import type { Watch, WatchEvent, WatchListener } from '../../../core/store.js';
 import type { Backend } from '../backend.js';
@@ -31,7 +31,10 @@ export class DirectWatch implements Watch {
   #settle = { resolve: (): void => {}, reject: (error: Error): void => void error };
   #watcher: Watcher | undefined;
 
+  /** @throws ArgumentError if it is to begin before there was anything. */
   constructor(backend: Backend, spec: DirectWatchSpec, listener: WatchListener) {
+    const { from } = spec;
+    if (from !== undefined && from < 1) throw new ArgumentError('from', 'at least 1n', from);
     this.#backend = backend;
     this.#spec = spec;
     this.#listener = listener;
@@ -98,6 +101,7 @@ export class DirectWatch implements Watch {
       compacted: () => {
         // What is left of history is to be read; the watch goes on from here.
         const now = store.revision;
+        this.since = BigInt(now + 1);
         this.#later(() => this.#listener.gap(BigInt(now)));
         this.#begin(now + 1);
       },

@@ -1,0 +1,48 @@
+import type { Bench, Benchmark, Outcome } from './benchmark.js';
+import { summarize } from './statistics.js';
+import type { IdleReport, IdleTask } from './workers/idle.js';
+
+const holds = 10_000;
+const atMost = 0.01;
+/** A window of this benchmark is so many of the others': at most every renewal of a lease is seen several times. */
+const windows = 12;
+
+/** What a client costs that holds much and does nothing. */
+export const idleBenchmark: Benchmark = {
+  name: 'idle',
+  what: `CPU of a client that holds ${holds.toLocaleString('en')} locks and does nothing, of a core`,
+  target: `≤ ${atMost}, one stream for leases and one for watches`,
+  run: measure,
+};
+
+async function measure({ endpoint, programs, options }: Bench): Promise<Outcome> {
+  const window = windows * options.seconds * 1_000;
+  const task: IdleTask = { endpoint, holds: Math.ceil(holds * options.scale), window };
+  const found: IdleReport[] = [];
+  const idle: IdleReport[] = [];
+  for (let round = 0; round < options.rounds; round += 1) {
+    found.push(await programs.ours('idle', task, ['--expose-gc']));
+    idle.push(await programs.ours('idle', { ...task, holds: 1 }, ['--expose-gc']));
+  }
+  const all = (pick: (report: IdleReport) => number): ReturnType<typeof summarize> =>
+    summarize(found.map(pick));
+  const cpu = all((report) => report.cpu);
+  const oneStream = found.every(
+    ({ leaseStreams, watchStreams, lost }) => leaseStreams === 1 && watchStreams === 1 && !lost,
+  );
+  return {
+    ours: cpu,
+    unit: 'number',
+    control: { name: 'with one lock', figure: summarize(idle.map((report) => report.cpu)) },
+    ratio: undefined,
+    reached: cpu.median <= atMost && oneStream,
+    asides: [
+      { what: 'memory for all', figure: all((report) => report.memory), unit: 'MB' },
+      { what: 'leases', figure: all((report) => report.leases), unit: 'number' },
+      { what: 'watches at etcd', figure: all((report) => report.watches), unit: 'number' },
+      { what: 'messages', figure: all((report) => report.messages), unit: 'per second' },
+      { what: 'taking all locks', figure: all((report) => report.taken), unit: 'ms' },
+    ],
+    rounds: found,
+  };
+}

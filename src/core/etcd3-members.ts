@@ -1,0 +1,148 @@
+import type { Metadata } from '@grpc/grpc-js';
+import { Backoff } from './backoff.js';
+import type { Clock } from './clock.js';
+import { ClosedError, type EndpointFailure, UnavailableError } from './errors.js';
+import { discover, membersOf, type SrvOptions } from './etcd3-discovery.js';
+import { Endpoint } from './etcd3-endpoint.js';
+import { checkEndpoint, type Etcd3Options } from './etcd3-options.js';
+import { Rotation } from './etcd3-rotation.js';
+import { TlsSource } from './etcd3-tls.js';
+
+/**
+ * The members of the cluster as endpoints: those given, found by name, or told by the cluster itself. Keeps their
+ * certificates up to date.
+ */
+export class Members {
+  readonly rotation: Rotation;
+  readonly #options: Etcd3Options;
+  readonly #clock: Clock;
+  readonly #metadata: Metadata;
+  readonly #tls: TlsSource | undefined;
+  readonly #srv: SrvOptions | undefined;
+  #looking: Promise<string[]> | undefined;
+  /** No longer used, but calls may be on their way. */
+  readonly #retired: Endpoint[] = [];
+  #stopSync = (): void => {};
+  #closed = false;
+
+  /** @param metadata - goes with every request */
+  constructor(
+    options: Etcd3Options,
+    clock: Clock,
+    metadata: Metadata,
+    isWell: (endpoint: Endpoint) => Promise<boolean>,
+  ) {
+    const { tls, discoverySrv: srv, endpoints = [] } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#metadata = metadata;
+    this.#tls = tls && new TlsSource(tls, clock);
+    this.#srv = typeof srv === 'string' ? { domain: srv } : srv;
+    this.rotation = new Rotation(this.#made(endpoints), clock, isWell);
+  }
+
+  /**
+   * Looks the endpoints up where that is due, until there are some.
+   *
+   * @throws UnavailableError at the deadline, telling what was looked for in vain.
+   */
+  async find(deadline: number, signal?: AbortSignal): Promise<void> {
+    const pause = new Backoff();
+    while (this.rotation.endpoints.length === 0) {
+      try {
+        await this.#lookUp();
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (this.#closed) throw new ClosedError('store');
+        const left = deadline - this.#clock.now();
+        if (left <= 0) throw this.#notFound(error);
+        await this.#clock.sleep(Math.min(pause.next(), left), signal);
+      }
+    }
+  }
+
+  /** Looks the endpoints up again in the background, if they were found by name: others may have taken their place. */
+  lookUpAgain(): void {
+    this.#lookUp().catch(() => {});
+  }
+
+  /** Has new connections made with what the files of certificates hold now. */
+  async refreshTls(): Promise<void> {
+    if (!(await this.#tls?.refresh())) return;
+    for (const endpoint of this.rotation.endpoints) {
+      if (endpoint.isSecure) endpoint.renew(this.#tls?.material);
+    }
+  }
+
+  /** Asks for the cluster's members from now on, as often as the options say. */
+  keepInSync(ask: (ask: typeof membersOf) => Promise<string[]>): void {
+    const { syncInterval = 0 } = this.#options;
+    if (syncInterval === 0 || this.#closed) return;
+    const sync = async (): Promise<void> => {
+      // Where nobody answers, the endpoints that we have are the best that we know of.
+      this.#use(await ask(membersOf).catch(() => []));
+      this.keepInSync(ask);
+    };
+    this.#stopSync = this.#clock.after(syncInterval, () => void sync());
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stopSync();
+    this.rotation.close();
+    for (const endpoint of [...this.rotation.endpoints, ...this.#retired]) endpoint.close();
+  }
+
+  /** Whoever comes while another is at it waits for that. */
+  async #lookUp(): Promise<void> {
+    const srv = this.#srv;
+    if (!srv) return;
+    this.#looking ??= discover(srv).finally(() => {
+      this.#looking = undefined;
+    });
+    this.#use(await this.#looking);
+  }
+
+  #notFound(cause: unknown): UnavailableError {
+    const endpoint = this.#srv?.domain ?? '';
+    const message = (cause as Error).message;
+    const failure: EndpointFailure = { endpoint, phase: 'discovery', status: 'NOT_FOUND', message };
+    return new UnavailableError('not-applied', [failure], { cause });
+  }
+
+  #use(names: readonly string[]): void {
+    if (this.#closed || names.length === 0) return;
+    const present = new Map(this.rotation.endpoints.map((each) => [each.id, each]));
+    const endpoints = names.map((name) => {
+      const endpoint = this.#endpoint(name);
+      return present.get(endpoint.id) ?? endpoint;
+    });
+    const gone = this.rotation.replace(endpoints);
+    this.#retired.push(...gone);
+  }
+
+  #made(names: readonly string[]): Endpoint[] {
+    const endpoints = names.map((name) => this.#endpoint(name));
+    if (!this.#options.shuffle) return endpoints;
+    const first = Math.floor(Math.random() * endpoints.length);
+    return [...endpoints.slice(first), ...endpoints.slice(0, first)];
+  }
+
+  #endpoint(name: string): Endpoint {
+    const { tls, transport = 'http2', maxReceiveBytes, maxSendBytes = 2 * 2 ** 20 } = this.#options;
+    checkEndpoint('endpoint', name, false);
+    const [, scheme, address = name] = /^(?:(https?):\/\/)?([^/]+)\/?$/.exec(name) ?? [];
+    const secure = scheme === 'https' || (scheme === undefined && tls !== undefined);
+    const material = secure ? (this.#tls?.material ?? {}) : undefined;
+    const metadata = this.#metadata;
+    return new Endpoint({
+      name,
+      address,
+      tls: material,
+      metadata,
+      transport,
+      maxReceiveBytes,
+      maxSendBytes,
+    });
+  }
+}

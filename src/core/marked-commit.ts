@@ -1,0 +1,148 @@
+import type { Clock } from './clock.js';
+import {
+  type EndpointFailure,
+  RefusedError,
+  UnavailableError,
+  type WriteOutcome,
+} from './errors.js';
+import type { Found, Mark } from './mark.js';
+import { persist } from './persist.js';
+import { recall } from './recall.js';
+import type { CallOptions, Store, Txn, TxnReply } from './store.js';
+import { wasRefused } from './was-refused.js';
+
+const leaseGone = /lease not found/;
+const forbidden = /permission denied/;
+
+/** How one transaction is sent under a mark. */
+export interface MarkedCommitParts {
+  readonly store: Store;
+  readonly mark: Mark;
+  readonly txn: Txn;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+  /** Longest wait for one attempt, in milliseconds. */
+  readonly patience: number;
+  readonly clock: Clock;
+}
+
+/**
+ * One transaction under a mark, sent again and again until it is known what became of it. Attempts are sent
+ * by the store below as what may be done once: only so do we learn which of them stayed without an answer.
+ */
+export class MarkedCommit {
+  /** What there is to say if it ends now. */
+  outcome: WriteOutcome = 'not-applied';
+  /** What went wrong last. */
+  failures: readonly EndpointFailure[] = [];
+  /** Whether nothing that was sent is still on its way, or what is can have no effect. */
+  settled = false;
+  readonly #parts: MarkedCommitParts;
+
+  constructor(parts: MarkedCommitParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Sends it.
+   *
+   * @returns the reply; `'gone'` if the mark's lease has ended, `'forbidden'` if we may not write marks: the
+   * transaction had no effect then
+   * @throws the reason of the signal; `outcome` tells what became of it.
+   * @throws UnavailableError if it was applied, or may have been, and etcd cannot tell its reply.
+   * @throws RefusedError and others, as the store below.
+   */
+  async run(): Promise<TxnReply | 'gone' | 'forbidden'> {
+    let reply: TxnReply;
+    try {
+      reply = await this.#persist((limit) => this.#attempt(limit));
+    } catch (error) {
+      if (error instanceof RefusedError) return this.#refused(error);
+      this.settled = this.outcome === 'not-applied';
+      throw error;
+    }
+    const found = this.#parts.mark.learn(reply);
+    return found ? this.#replyOf(found) : this.#without('gone');
+  }
+
+  async #attempt(limit: CallOptions): Promise<TxnReply> {
+    const { store, mark, txn } = this.#parts;
+    const before = this.outcome;
+    this.outcome = 'unknown';
+    try {
+      const reply = await store.commit(mark.around(txn), limit);
+      this.outcome = before;
+      return reply;
+    } catch (error) {
+      if (error instanceof UnavailableError) this.failures = error.failures;
+      const { outcome } = error as Partial<UnavailableError>;
+      if (wasRefused(error) || outcome === 'not-applied') this.outcome = before;
+      throw error;
+    }
+  }
+
+  /**
+   * That the last attempt was refused says nothing of earlier ones, nor whether it was for the mark's sake. Writing
+   * the mark alone tells both, and shuts out what is still on its way.
+   */
+  async #refused(error: RefusedError): Promise<TxnReply | 'gone' | 'forbidden'> {
+    const { store, mark } = this.#parts;
+    const unanswered = this.outcome === 'unknown';
+    const aboutMark = leaseGone.test(error.message) || forbidden.test(error.message);
+    if (!unanswered && !aboutMark) {
+      this.settled = true;
+      throw error;
+    }
+    let reply: TxnReply;
+    try {
+      reply = await this.#persist((limit) => store.commit(mark.seal, limit));
+    } catch (failure) {
+      if (!(failure instanceof RefusedError)) throw failure;
+      if (leaseGone.test(failure.message)) return this.#without('gone');
+      if (forbidden.test(failure.message)) return this.#without('forbidden');
+      throw unanswered ? this.#unavailable(error) : error;
+    }
+    const found = mark.learn(reply);
+    if (!found) return this.#without('gone');
+    if (found.what === 'applied') return this.#replyOf(found);
+    this.settled = true;
+    throw error;
+  }
+
+  /** There is no mark to go by: whether an attempt without an answer was applied cannot be known. */
+  #without<R>(reason: R): R {
+    if (this.outcome === 'unknown') throw this.#unavailable();
+    return reason;
+  }
+
+  async #replyOf({ revision, reply }: Found): Promise<TxnReply> {
+    this.outcome = 'applied';
+    this.settled = true;
+    if (reply) return reply;
+    const { store, mark, txn, signal } = this.#parts;
+    const { success = [] } = mark.around(txn);
+    let told: TxnReply | undefined;
+    try {
+      told = await this.#persist((limit) => recall(store, { success }, revision, limit));
+    } catch (error) {
+      signal.throwIfAborted();
+      throw this.#unavailable(error);
+    }
+    const recalled = told?.replies[0]?.txn;
+    if (!recalled) throw this.#unavailable();
+    return { ...recalled, revision };
+  }
+
+  #persist<T>(operation: (limit: CallOptions) => Promise<T>): Promise<T> {
+    const { signal, patience, clock } = this.#parts;
+    return persist(
+      ({ timeout = patience }) => operation({ signal, timeout: Math.min(timeout, patience) }),
+      signal,
+      clock,
+    );
+  }
+
+  #unavailable(cause?: unknown): UnavailableError {
+    return new UnavailableError(this.outcome, this.failures, cause === undefined ? {} : { cause });
+  }
+}

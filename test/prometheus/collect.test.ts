@@ -1,0 +1,129 @@
+import { Registry } from 'prom-client';
+import { describe, expect, it } from 'vitest';
+import { ArgumentError, connect } from '../../src/index.js';
+import { type CollectOptions, collect } from '../../src/prometheus/index.js';
+import { waitFor } from '../../src/testing/index.js';
+import { useEtcd } from '../support/etcd.js';
+
+const etcd = useEtcd();
+
+/** Collects in a register of its own; `lines` gives what Prometheus would read of a metric, without the prefix. */
+function collecting(options: CollectOptions = {}) {
+  const register = new Registry();
+  const stop = collect({ register, ...options });
+  etcd.defer(stop);
+  const lines = async (metric: string): Promise<string[]> => {
+    const text = await register.metrics();
+    const beginning = `etcd_recipes_${metric}`;
+    return text
+      .split('\n')
+      .filter((line) => line.startsWith(`${beginning}{`) || line.startsWith(`${beginning} `))
+      .map((line) => line.slice(beginning.length).trim());
+  };
+  return { register, stop, lines };
+}
+
+describe('what a coordinator does', () => {
+  it('is counted and timed', async () => {
+    const { lines } = collecting();
+    const coordinator = await connect({ endpoints: [etcd.endpoint], session: { ttl: 2_000 } });
+    etcd.defer(() => coordinator.close());
+    const mutex = coordinator.mutex(etcd.name());
+    await mutex.run(() => {});
+    await using hold = await mutex.acquire();
+    await expect(mutex.acquire({ timeout: 20 })).rejects.toThrow('within 20 ms');
+    await expect(mutex.acquire({ signal: AbortSignal.abort() })).rejects.toThrow('aborted');
+    await waitFor(async () => (await lines('lease_renewal_margin_seconds_count'))[0] !== '0');
+    expect(await lines('rpc_duration_seconds_count')).toContainEqual(
+      expect.stringContaining(`{method="KV/Txn",code="OK",endpoint="${etcd.endpoint}"} `),
+    );
+    expect(await lines('wait_duration_seconds_count')).toEqual([
+      '{recipe="mutex",verb="acquire",outcome="ok"} 2',
+      '{recipe="mutex",verb="acquire",outcome="ERR_WAIT_TIMEOUT"} 1',
+      '{recipe="mutex",verb="acquire",outcome="aborted"} 1',
+    ]);
+    expect(await lines('hold_duration_seconds_count')).toEqual(['{recipe="mutex"} 1']);
+    expect(Number((await lines('batch_size_count'))[0])).toBeGreaterThan(0);
+    expect(await lines('session_events_total')).toEqual(['{event="opened"} 1']);
+    expect(await lines('rpc_retries_total')).toEqual([]);
+    await etcd.admin.commit({ success: [{ delete: { key: hold.key } }] });
+    await waitFor(async () => (await lines('hold_losses_total')).length > 0);
+    expect(await lines('hold_losses_total')).toEqual(['{recipe="mutex",reason="deleted"} 1']);
+  });
+
+  it('shows an endpoint that fails, and that it is well again', async () => {
+    const proxy = await etcd.startProxy();
+    const { lines } = collecting();
+    const { endpoint } = proxy;
+    const coordinator = await connect({ endpoints: [endpoint, etcd.endpoint] });
+    etcd.defer(() => coordinator.close());
+    const watch = coordinator.client.watch({ key: etcd.name() });
+    etcd.defer(() => watch.close());
+    await watch.ready;
+    proxy.cut();
+    await coordinator.client.get('x');
+    const aside = `{endpoint="${endpoint}"}`;
+    expect(await lines('endpoint_aside')).toEqual([`${aside} 1`]);
+    expect(await lines('endpoint_ejections_total')).toEqual([`${aside} 1`]);
+    const restarts = `{stream="watch",code="UNAVAILABLE",endpoint="${endpoint}"}`;
+    expect(await lines('stream_restarts_total')).toEqual([`${restarts} 1`]);
+    const retried = `{code="UNAVAILABLE",endpoint="${endpoint}"}`;
+    expect(await lines('rpc_retries_total')).toEqual([`${retried} 1`]);
+    proxy.heal();
+    await waitFor(async () => (await lines('endpoint_aside')).join() === `${aside} 0`);
+  });
+
+  it('has the names of locks if asked', async () => {
+    const { lines } = collecting({ names: true });
+    const coordinator = await etcd.connect();
+    const name = etcd.name();
+    await coordinator.mutex(name).run(() => {});
+    expect(await lines('wait_duration_seconds_count')).toEqual([
+      `{recipe="mutex",verb="acquire",outcome="ok",name="${name}"} 1`,
+    ]);
+    expect(await lines('hold_duration_seconds_count')).toEqual([
+      `{recipe="mutex",name="${name}"} 1`,
+    ]);
+  });
+
+  it('is of no interest any more once that was said', async () => {
+    const { register, stop } = collecting();
+    expect(register.getMetricsAsArray().length).toBeGreaterThan(10);
+    stop();
+    expect(register.getMetricsAsArray()).toEqual([]);
+    await etcd.admin.read({ key: 'x' });
+    etcd.defer(collect({ register }));
+    expect(await register.metrics()).not.toContain('KV/Range');
+  });
+});
+
+it('takes other prefixes and buckets', async () => {
+  const { register } = collecting({ prefix: 'shop_', buckets: { 'batch.size': [3] } });
+  const metric = await register.getSingleMetricAsString('shop_batch_size');
+  expect(metric.match(/le="[^"]+"/g)).toEqual(['le="3"', 'le="+Inf"']);
+});
+
+it('refuses what it cannot use, and registers nothing then', () => {
+  const register = new Registry();
+  const refused = (options: object, message: string): void => {
+    expect(() => collect({ register, ...options })).toThrow(ArgumentError);
+    expect(() => collect({ register, ...options })).toThrow(message);
+    expect(register.getMetricsAsArray()).toEqual([]);
+  };
+  refused(
+    { prefix: 'a-b' },
+    "prefix must be letters, digits, _ and :, with no digit first, got 'a-b'",
+  );
+  refused({ buckets: { 'rpc.retries': [1] } }, 'buckets must be by one of rpc.duration, ');
+  refused(
+    { buckets: { 'batch.size': [2, 1] } },
+    "buckets['batch.size'] must be numbers in ascending",
+  );
+  const stop = collect({ register });
+  expect(() => collect({ register })).toThrow(
+    'prefix must be one that the register has no metrics',
+  );
+  etcd.defer(collect({ register, prefix: 'other_' }));
+  stop();
+  etcd.defer(collect({ register }));
+});
