@@ -1,4 +1,5 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { workers } from './test/support/workers.js';
 
 /** What needs no etcd, or one of its own choice: run once. */
 const once = [
@@ -30,8 +31,8 @@ const engines = [
 
 const config: ViteUserConfig = defineConfig({
   test: {
-    // Each file starts processes of its own, and machines have few processors.
-    maxWorkers: 1,
+    // Each worker has an etcd of its own.
+    maxWorkers: workers,
     projects: engines.map(({ name, include = ['test/**/*.test.ts'], exclude = [] }) => ({
       test: {
         name,

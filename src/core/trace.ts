@@ -75,7 +75,10 @@ const channels = new Map<keyof Notes, Channel>();
 /** The channel `etcd-recipes:<what>` of what takes time. */
 export function tracing<What extends keyof Traces>(what: What): Tracing<What> {
   let found = tracings.get(what);
-  if (!found) tracings.set(what, (found = tracingChannel(`etcd-recipes:${what}`)));
+  if (!found) {
+    found = tracingChannel(`etcd-recipes:${what}`);
+    tracings.set(what, found);
+  }
   return found as Tracing<What>;
 }
 
@@ -101,11 +104,13 @@ export function onTraced<What extends keyof Traces>(
   begun: (trace: Traces[What]) => (outcome: Outcome) => void,
 ): () => void {
   const { start, asyncEnd } = tracing(what);
-  const ends = new WeakMap<object, (outcome: Outcome) => void>();
-  const begin = (trace: unknown): void => {
-    ends.set(trace as object, begun(trace as Traces[What]));
+  // A weak map would be dear: there are many at a time, and they are short.
+  const ended = Symbol(what);
+  type Message = Traces[What] & Outcome & { [ended]?: (outcome: Outcome) => void };
+  const begin = (message: unknown): void => {
+    (message as Message)[ended] = begun(message as Message);
   };
-  const end = (trace: unknown): void => ends.get(trace as object)?.(trace as Outcome);
+  const end = (message: unknown): void => (message as Message)[ended]?.(message as Message);
   start.subscribe(begin);
   asyncEnd.subscribe(end);
   return () => {
@@ -127,6 +132,9 @@ export function onTold<What extends keyof Notes>(
 
 function noting(what: keyof Notes): Channel {
   let found = channels.get(what);
-  if (!found) channels.set(what, (found = channelOf(`etcd-recipes:${what}`)));
+  if (!found) {
+    found = channelOf(`etcd-recipes:${what}`);
+    channels.set(what, found);
+  }
   return found;
 }

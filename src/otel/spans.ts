@@ -46,6 +46,8 @@ export function toSpans(tracer: Tracer): () => void {
   ];
   return () => {
     start.unbindStore(waits);
+    // Following asynchronous calls has its price for the whole process.
+    waits.disable();
     for (const stop of stops) stop();
   };
 }

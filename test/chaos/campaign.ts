@@ -89,7 +89,9 @@ export async function campaign(
     await remains(cluster, log, harness);
     return { etcd: cluster.version, torn: log.torn };
   } finally {
-    for (const step of undo.toReversed()) await step();
+    for (const step of undo.toReversed()) {
+      await step().catch((error: Error) => tell(`could not clean up: ${error.message}`));
+    }
   }
 }
 

@@ -25,9 +25,9 @@ const TTL = 2_000;
 /** A history, with a millisecond between two lines unless `at` says when, in milliseconds. */
 function history(...lines: (Fields & { p: string; at?: number })[]): Entry[] {
   let last = 0;
-  return lines.map(({ at = last + 1, ...fields }) => {
-    last = at;
-    return { t: at * 1_000, ...fields };
+  return lines.map((line) => {
+    last = line.at ?? last + 1;
+    return Object.assign({ t: last * 1_000 }, line);
   });
 }
 
@@ -268,14 +268,14 @@ describe('linearizability', () => {
     value: string | null,
     invoked: number,
     completed: number,
-    expect?: string | null,
+    wanted?: string | null,
   ): RegisterOperation => ({
     id: String((id += 1)),
     kind,
     value,
     invoked,
     completed,
-    ...(expect !== undefined && { expect }),
+    ...(wanted !== undefined && { expect: wanted }),
   });
   const never = Number.POSITIVE_INFINITY;
 

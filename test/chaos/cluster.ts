@@ -7,7 +7,7 @@ import type { Network } from './network.js';
 /** Election timers: short ones, or those of production. */
 export type Profile = 'fast' | 'prod';
 
-export interface Status {
+interface Status {
   readonly header: { readonly member_id: string; readonly revision: string };
   readonly leader?: string;
   readonly raftTerm: string;
@@ -130,9 +130,6 @@ export class ChaosCluster {
     await this.network.heal();
     for (const member of this.members) if (member.state === 'paused') member.resume();
     await Promise.all(this.members.map((member) => member.start()));
-    for (const alarm of ['NOSPACE', 'CORRUPT']) {
-      await this.call('/v3/maintenance/alarm', { action: 'DEACTIVATE', alarm });
-    }
     const probe = async (index: number): Promise<void> => {
       for (let tries = 1; ; tries += 1) {
         try {
@@ -144,6 +141,7 @@ export class ChaosCluster {
       }
     };
     await Promise.all(this.members.map((_, index) => probe(index)));
+    await this.call('/v3/maintenance/alarm', { action: 'DEACTIVATE', alarm: 'NOSPACE' });
   }
 
   /** Ends all members at once. */

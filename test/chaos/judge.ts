@@ -14,7 +14,7 @@ import { type Entry, readHistory } from './history.js';
 import type { Plan } from './plan.js';
 
 /** A violation with what happened around it. */
-export interface Evidence extends Violation {
+interface Evidence extends Violation {
   readonly history: readonly Entry[];
 }
 

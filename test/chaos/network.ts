@@ -10,7 +10,7 @@ import { freePorts } from '../../src/embed/process/ports.js';
 const run = promisify(execFile);
 
 /** Who can be cut off from whom: a member by its place in the cluster, or all clients. */
-export type Node = number | 'clients';
+type Node = number | 'clients';
 
 /** Packets from one to another. */
 export interface Way {
@@ -19,7 +19,7 @@ export interface Way {
 }
 
 /** Where a member listens and how others reach it. */
-export interface Place {
+interface Place {
   /** The `etcd` to run. */
   readonly binary: string;
   /** For the harness: no fault ever gets between. */

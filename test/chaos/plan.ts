@@ -37,7 +37,7 @@ const WORKERS = [
   ['delete-key', 'holder'],
 ] as const;
 
-export type FaultKind = (typeof CLUSTER)[number][0] | (typeof WORKERS)[number][0];
+type FaultKind = (typeof CLUSTER)[number][0] | (typeof WORKERS)[number][0];
 export type FaultTarget = (typeof CLUSTER)[number][1] | (typeof WORKERS)[number][1];
 
 /** A fault to be. */

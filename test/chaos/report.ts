@@ -29,7 +29,7 @@ const figure = (value: number): string =>
   value >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(1);
 
 /** The report for people. */
-export function text(run: Run, verdict: Verdict): string {
+function text(run: Run, verdict: Verdict): string {
   const { measures, counts, violations, found, missing, outcome } = verdict;
   const times = new Table({ ...BARE, head: ['milliseconds', 'n', 'p50', 'p90', 'p99', 'max'] });
   for (const [what, values] of [...measures.times].toSorted(([a], [b]) => (a < b ? -1 : 1))) {

@@ -82,8 +82,7 @@ async function main(options: Options): Promise<number> {
   }
   const kind = network === 'inside' ? 'netns' : 'proxy';
   const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-  const scratch = await mkdtemp(join(root, 'chaos-'));
-  const out = resolve(options.judge ?? options.out ?? (await mkdtemp(join(root, 'chaos-out-'))));
+  const out = resolve(options.judge ?? options.out ?? (await mkdtemp(join(tmpdir(), 'chaos-'))));
   const { seed, members, workers, profile, rate, defect, seconds } = options;
   const plan = planOf(seed, seconds * 1_000, TTL);
   const history = join(out, 'history');
@@ -98,6 +97,7 @@ async function main(options: Options): Promise<number> {
     const tell = (what: string): void => {
       console.log(`${((performance.now() - begun) / 1_000).toFixed(1).padStart(7)} s  ${what}`);
     };
+    const scratch = await mkdtemp(join(root, 'chaos-'));
     const settings = { seed, members, workers, profile, rate, ttl: TTL, defect };
     const place = { network: kind, binary, scratch, history } as const;
     ran = await campaign({ ...settings, ...place }, plan, interrupt(), tell);

@@ -64,7 +64,11 @@ describe('a command that runs under a lock', () => {
 describe('a lock that somebody else holds', () => {
   it.each([
     ['at once with --try', ['--try'], /^etcd-recipes: test-\S+ is not free\n$/],
-    ['in the end with --wait', ['--wait', '50'], /^etcd-recipes: mutex .*: not granted within 50 ms\n$/],
+    [
+      'in the end with --wait',
+      ['--wait', '50'],
+      /^etcd-recipes: mutex .*: not granted within 50 ms\n$/,
+    ],
   ])('is given up %s, without running the command or leaving a key', async (_, options, says) => {
     const name = etcd.name();
     await (await etcd.connect()).mutex(name).acquire();

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { describe, inject } from 'vitest';
+import { describe } from 'vitest';
 import { BatchingStore } from '../../src/core/batching-store.js';
 import { ExactlyOnceStore } from '../../src/core/exactly-once-store.js';
 import { Etcd3Store, type Store, type Txn } from '../../src/index.js';
 import { storeSuite } from '../../src/testing/store-suite.js';
+import { sharedEndpoint } from '../support/endpoint.js';
 import { override } from '../support/override.js';
 import { runCases } from '../support/run-cases.js';
 
-const open = (): Store => new Etcd3Store({ endpoints: [inject('endpoint')] });
+const open = (): Store => new Etcd3Store({ endpoints: [sharedEndpoint()] });
 /** Asks for exactly once, whatever is committed. */
 const asking = (store: Store): Store =>
   override(store, {

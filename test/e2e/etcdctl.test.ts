@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { endpointUnderTest } from './support/endpoint.js';
+import { sharedEndpoint } from '../support/endpoint.js';
 import { etcdctlFor, type Running } from './support/etcdctl.js';
 
-const endpoint = endpointUnderTest();
+const endpoint = sharedEndpoint();
 const ctl = etcdctlFor(endpoint);
 const { run, runWith, refusal } = ctl;
 const patience = { timeout: 15_000, interval: 5 };

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { endpointUnderTest } from './support/endpoint.js';
+import { sharedEndpoint } from '../support/endpoint.js';
 import { buildGoClient } from './support/go-client.js';
 
 const client = await buildGoClient();
 let results: ReadonlyMap<string, string>;
 
 beforeAll(async () => {
-  results = await client.try(endpointUnderTest());
+  results = await client.try(sharedEndpoint());
 }, 150_000);
 
 afterAll(() => client.remove());

@@ -11,6 +11,7 @@ import {
   Etcd3Store,
   type Store,
 } from '../../src/index.js';
+import { sharedEndpoint } from './endpoint.js';
 import { RawClient } from './raw-client.js';
 
 /** The etcd shared by the suites of a project, and what tests open on it: closed after each test. */
@@ -41,7 +42,7 @@ export interface TestEtcd {
 /** Gives a file's tests their etcd. Call it at the top of the file. */
 export function useEtcd(): TestEtcd {
   const cleanUps: (() => unknown)[] = [];
-  const endpoint = inject('endpoint');
+  const endpoint = sharedEndpoint();
   const usual = { endpoints: [endpoint], transport: inject('transport') };
   const admin = new Etcd3Store(usual);
   afterEach(async () => {

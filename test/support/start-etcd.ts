@@ -1,12 +1,14 @@
 import type { TestProject } from 'vitest/node';
 import { ensureEtcd } from '../../scripts/get-etcd.js';
-import { start } from '../../src/embed/index.js';
+import { type EtcdCluster, type InProcessEtcd, start } from '../../src/embed/index.js';
+import { workers } from './workers.js';
 
 declare module 'vitest' {
   interface ProvidedContext {
     readonly engine: 'in-process' | 'etcd';
     readonly transport: 'http2' | 'grpc';
-    readonly endpoint: string;
+    /** One for each worker. */
+    readonly endpoints: readonly string[];
     readonly etcd: string;
     readonly etcdctl: string;
   }
@@ -22,14 +24,18 @@ export async function setup({ name, provide }: TestProject): Promise<() => Promi
   const { etcd, etcdctl } = await ensureEtcd(
     engine === 'etcd' ? name.replace('etcd ', '') : 'newest',
   );
-  const server =
-    engine === 'etcd'
-      ? await start({ engine, binary: etcd, unsafeNoFsync: true })
-      : await start({ engine });
+  const own = async (): Promise<EtcdCluster | InProcessEtcd> =>
+    engine === 'etcd' ? start({ engine, binary: etcd, unsafeNoFsync: true }) : start({ engine });
+  const servers = await Promise.all(Array.from({ length: workers }, own));
   provide('engine', engine);
   provide('transport', name === 'over grpc' ? 'grpc' : 'http2');
-  provide('endpoint', server.endpoints[0] ?? '');
+  provide(
+    'endpoints',
+    servers.flatMap(({ endpoints }) => endpoints),
+  );
   provide('etcd', etcd);
   provide('etcdctl', etcdctl);
-  return () => server.stop();
+  return async () => {
+    await Promise.all(servers.map((server) => server.stop()));
+  };
 }

@@ -1,4 +1,4 @@
-import { expect, inject, it } from 'vitest';
+import { expect, it } from 'vitest';
 import {
   Etcd3Store,
   type KeyValue,
@@ -13,6 +13,7 @@ import {
 } from '../../src/index.js';
 import { storeSuite } from '../../src/testing/index.js';
 import { rejection } from '../../src/testing/rejection.js';
+import { sharedEndpoint } from '../support/endpoint.js';
 import { override } from '../support/override.js';
 
 /** What a broken store does otherwise. */
@@ -513,7 +514,7 @@ it.each(Object.entries(faults))('catches a store that %s', async (_, [caught, fa
   const cases = storeSuite({
     timeout: 500,
     make: () => {
-      const store = new Etcd3Store({ endpoints: [inject('endpoint')] });
+      const store = new Etcd3Store({ endpoints: [sharedEndpoint()] });
       return override(store, fault(store));
     },
   });

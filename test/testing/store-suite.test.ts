@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { describe, inject } from 'vitest';
+import { describe } from 'vitest';
 import { Etcd3Store, Namespace } from '../../src/index.js';
 import { storeSuite } from '../../src/testing/store-suite.js';
+import { sharedEndpoint } from '../support/endpoint.js';
 import { override } from '../support/override.js';
 import { runCases } from '../support/run-cases.js';
 
-const open = (): Etcd3Store => new Etcd3Store({ endpoints: [inject('endpoint')] });
+const open = (): Etcd3Store => new Etcd3Store({ endpoints: [sharedEndpoint()] });
 
 describe('a store on etcd', () => {
   runCases(storeSuite({ make: open }));

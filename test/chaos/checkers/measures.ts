@@ -6,8 +6,6 @@ const CHANGES = new Set<What>(['write', 'cas', 'add']);
 interface Disturbance {
   readonly t: number;
   readonly kind: string;
-  /** A worker that cannot be expected to go on. */
-  readonly excused: string;
   /** Workers that have not done anything yet that began after the fault. */
   readonly waiting: Set<string>;
 }
@@ -23,6 +21,7 @@ export class Measures extends Checker {
   seconds = 0;
   readonly #calls = new Map<string, number>();
   readonly #workers = new Set<string>();
+  readonly #stopped = new Set<string>();
   readonly #disturbances: Disturbance[] = [];
   readonly #releases = new Map<string, { t: number; token: number }>();
   #begun = 0;
@@ -35,6 +34,7 @@ export class Measures extends Checker {
     if (f === 'begin') this.#workers.add(p);
     else if (f === 'fault' && e === 'info') this.#fault(entry);
     else if (f === 'fault' && e === 'fail') this.count(`could not: ${kind}`);
+    else if (f === 'healed' && kind === 'pause-worker') this.#stopped.delete(target);
     else if (f === 'leader' && target !== this.#leader) {
       if (this.#leader !== '') this.count('leader changes');
       this.#leader = target;
@@ -55,13 +55,13 @@ export class Measures extends Checker {
   #fault({ t, kind = '', target = '', links = 0 }: Entry): void {
     this.faults[kind] = (this.faults[kind] ?? 0) + 1;
     this.count('client connections in the way of a fault', links);
-    if (kind === 'kill-worker') {
-      this.#workers.delete(target);
-      for (const { waiting } of this.#disturbances) waiting.delete(target);
-    }
-    const excused = kind.endsWith('worker') ? target : '';
-    const waiting = new Set([...this.#workers].filter((worker) => worker !== excused));
-    this.#disturbances.push({ t, kind, excused, waiting });
+    const hit = kind.endsWith('worker') ? target : '';
+    if (kind === 'kill-worker') this.#workers.delete(target);
+    if (kind === 'pause-worker') this.#stopped.add(target);
+    // Nobody waits for who is stopped or dead.
+    for (const { waiting } of this.#disturbances) waiting.delete(hit);
+    const waiting = new Set([...this.#workers].filter((worker) => !this.#stopped.has(worker)));
+    this.#disturbances.push({ t, kind, waiting });
   }
 
   #done({ t, f, p, lock = '', token = 0 }: Entry, invoked: number): void {
