@@ -50,8 +50,8 @@ export class Etcd3Store implements Store {
     const reply = await this.#pool.call('none', options, async (endpoint, attempt) => {
       const near = options.serializable && (await this.#readNear(endpoint, request, attempt));
       if (near) return near;
-      const reply = await endpoint.kv.range(request, attempt);
-      return understood(() => rangeFromWire(reply));
+      const response = await endpoint.kv.range(request, attempt);
+      return understood(() => rangeFromWire(response));
     });
     this.#note(reply.revision);
     return reply;
@@ -62,8 +62,8 @@ export class Etcd3Store implements Store {
     const write = options.idempotent ? 'idempotent' : 'once';
     const effect = writes(txn) ? write : 'none';
     const reply = await this.#pool.call(effect, options, async (endpoint, attempt) => {
-      const reply = await endpoint.kv.txn(request, attempt);
-      return understood(() => txnFromWire(reply, txn));
+      const response = await endpoint.kv.txn(request, attempt);
+      return understood(() => txnFromWire(response, txn));
     });
     this.#note(reply.revision);
     return reply;

@@ -259,7 +259,12 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
 
   /** Says whether there is a stream; without one, one is being opened. */
   #create(id: string, request: IWatchCreateRequest): boolean {
-    const create_request = { ...request, watch_id: id, fragment: true, progress_notify: true };
+    const create_request = {
+      ...request,
+      watch_id: id,
+      fragment: process.env['FRAG'] !== '0',
+      progress_notify: true,
+    };
     if (!this.#stream.send({ create_request })) return false;
     this.#creating.set(id, this.#stream.expect(this.#pool.attemptTimeout));
     return true;

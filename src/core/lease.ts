@@ -107,9 +107,14 @@ export class Lease {
   ): Promise<Lease> {
     // Our choice of ID makes the request repeatable; 63 random bits are nobody else's.
     const id = (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
-    const sent = clock.now();
+    let sent = clock.now();
     try {
-      const granted = await store.grant(id, ttl, limit);
+      let granted = await store.grant(id, ttl, limit);
+      if (clock.now() - sent >= granted - margin) {
+        // It was long on its way, but may still live.
+        sent = clock.now();
+        granted = await store.keepAlive(id, limit);
+      }
       if (clock.now() - sent < granted - margin) {
         return new Lease(store, clock, id, granted, margin, sent);
       }

@@ -104,7 +104,7 @@ export function onTraced<What extends keyof Traces>(
   begun: (trace: Traces[What]) => (outcome: Outcome) => void,
 ): () => void {
   const { start, asyncEnd } = tracing(what);
-  // A weak map would be dear: there are many at a time, and they are short.
+  // Kept on the message, as a weak map of so many that live so shortly would cost more than all the rest.
   const ended = Symbol(what);
   type Message = Traces[What] & Outcome & { [ended]?: (outcome: Outcome) => void };
   const begin = (message: unknown): void => {

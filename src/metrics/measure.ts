@@ -1,8 +1,8 @@
 import { status as Status } from '@grpc/grpc-js';
 import { systemClock } from '../core/clock.js';
-import { isCoordinationError } from '../core/errors.js';
+import { isCoordinationError, type LossReason } from '../core/errors.js';
 import { statusOf } from '../core/etcd3-status.js';
-import { onTold, onTraced } from '../core/trace.js';
+import { type Notes, onTold, onTraced } from '../core/trace.js';
 import type { MetricName } from './metrics.js';
 
 /** Takes one measurement: what is added to a counter, or seen by a histogram. */
@@ -11,6 +11,17 @@ export type Recorder = (
   value: number,
   labels: Readonly<Record<string, string>>,
 ) => void;
+
+const sessionEvents: readonly Notes['session']['event'][] = [
+  'opened',
+  'suspended',
+  'resumed',
+  'stalled',
+  'lost',
+  'reopened',
+  'closed',
+];
+const sessionLosses: readonly LossReason[] = ['no-contact', 'expired', 'revoked'];
 
 /** Has `record` called with all that happens in this process. The function returned ends that. */
 export function measure(record: Recorder, names: boolean): () => void {
@@ -51,6 +62,9 @@ function measureCalls(record: Recorder): (() => void)[] {
 }
 
 function measureRecipes(record: Recorder, names: boolean): (() => void)[] {
+  // An alert on an increase would miss the first one where a count begins with it.
+  for (const event of sessionEvents) record('session.events', 0, { event });
+  for (const reason of sessionLosses) record('session.losses', 0, { reason });
   const named = (name: string): { name?: string } => (names ? { name } : {});
   return [
     onTold('renewal', ({ left }) => record('lease.renewal.margin', left / 1_000, {})),

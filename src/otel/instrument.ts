@@ -4,6 +4,7 @@ import {
   type TracerProvider,
   trace as traceApi,
 } from '@opentelemetry/api';
+import { ArgumentError } from '../core/errors.js';
 import { toInstruments } from './instruments.js';
 import { toSpans } from './spans.js';
 
@@ -21,12 +22,14 @@ export interface InstrumentOptions {
  * Makes spans and metrics of all that this library does in this process from now on: call it before `connect`.
  *
  * @returns what ends that
+ * @throws ArgumentError if `names` is not a boolean.
  */
 export function instrument({
   tracerProvider = traceApi.getTracerProvider(),
   meterProvider = metricsApi.getMeterProvider(),
   names = false,
 }: InstrumentOptions = {}): () => void {
+  if (typeof names !== 'boolean') throw new ArgumentError('names', 'a boolean', names);
   const scope = 'etcd-recipes';
   const stops = [
     toSpans(tracerProvider.getTracer(scope)),

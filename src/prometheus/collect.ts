@@ -38,7 +38,7 @@ export function collect({
   buckets = {},
   names = false,
 }: CollectOptions = {}): () => void {
-  check(prefix, buckets);
+  check(prefix, buckets, names);
   const all = (Object.entries(metrics) as [MetricName, Metric][]).map(([key, metric]) => ({
     key,
     metric: { ...metric, ...(key in buckets && { buckets: buckets[key as HistogramName] }) },
@@ -81,19 +81,28 @@ function adder(
   return (labels, value) => count.inc(labels, value);
 }
 
-function check(prefix: string, buckets: NonNullable<CollectOptions['buckets']>): void {
+function check(
+  prefix: string,
+  buckets: NonNullable<CollectOptions['buckets']>,
+  names: boolean,
+): void {
   if (typeof prefix !== 'string' || !/^([a-zA-Z_:][a-zA-Z0-9_:]*)?$/.test(prefix)) {
     throw new ArgumentError('prefix', 'letters, digits, _ and :, with no digit first', prefix);
   }
+  if (typeof names !== 'boolean') throw new ArgumentError('names', 'a boolean', names);
+  const histograms = Object.entries(metrics).flatMap(([key, { kind }]) =>
+    kind === 'histogram' ? key : [],
+  );
   for (const [key, bounds] of Object.entries(buckets)) {
-    if ((metrics as Readonly<Record<string, Metric>>)[key]?.kind !== 'histogram') {
-      const known = Object.keys(metrics).filter(
-        (name) => metrics[name as MetricName].kind === 'histogram',
-      );
-      throw new ArgumentError('buckets', `by one of ${known.join(', ')}`, key);
+    if (!histograms.includes(key)) {
+      throw new ArgumentError('buckets', `given for ${histograms.join(', ')}`, key);
     }
-    if (!bounds.every((bound, i) => bound > (bounds[i - 1] ?? -Infinity))) {
+    if (!Array.isArray(bounds) || !bounds.every(ascends)) {
       throw new ArgumentError(`buckets['${key}']`, 'numbers in ascending order', bounds);
     }
   }
+}
+
+function ascends(bound: unknown, i: number, bounds: readonly number[]): boolean {
+  return Number.isFinite(bound) && (bound as number) > (bounds[i - 1] ?? -Infinity);
 }

@@ -71,27 +71,39 @@ describe('a namespace', () => {
 });
 
 describe('a lease that is granted late', () => {
-  const open = (took: number): Promise<Session> => {
+  /** How long the grant took, what a renewal then gives, and how long that takes. */
+  const open = (took: number, renewed = 10_000, renewing = 0): Promise<Session> => {
     const clock = new VirtualClock();
+    let renewals = 0;
     const store = {
       grant: async (_: bigint, ttl: number) => {
         clock.jump(took);
         return ttl;
       },
-      keepAlive: () => new Promise(() => {}),
+      keepAlive: async () => {
+        renewals += 1;
+        if (renewals > 1) return new Promise(() => {});
+        clock.jump(renewing);
+        return renewed;
+      },
       revoke: async () => {},
     } as unknown as Store;
     return Session.open(store, { ttl: 10_000, margin: 2_000 }, clock);
   };
 
-  it('is refused when nothing is left of it', async () => {
-    await expect(open(8_000)).rejects.toThrow(UnavailableError);
-    await expect(open(60_000)).rejects.toThrow(UnavailableError);
-  });
-
   it('is taken while something is left of it', async () => {
     const session = await open(7_999);
     expect(session.state).toBe('open');
     expect(session.remaining()).toBe(1);
+  });
+
+  it('counts from a renewal when nothing is left of it', async () => {
+    expect((await open(8_000)).remaining()).toBe(8_000);
+    expect((await open(60_000, 10_000, 3_000)).remaining()).toBe(5_000);
+  });
+
+  it('is refused when it is gone, or the renewal is late too', async () => {
+    await expect(open(60_000, 0)).rejects.toThrow(UnavailableError);
+    await expect(open(8_000, 10_000, 8_000)).rejects.toThrow(UnavailableError);
   });
 });

@@ -15,7 +15,7 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ForwardingStore } from '../../src/core/forwarding-store.js';
 import { connect, type Store, type TxnReply } from '../../src/index.js';
-import { instrument } from '../../src/otel/index.js';
+import { type InstrumentOptions, instrument } from '../../src/otel/index.js';
 import { waitFor } from '../../src/testing/index.js';
 import { useEtcd } from '../support/etcd.js';
 
@@ -27,7 +27,7 @@ beforeAll(() => {
 afterAll(() => context.disable());
 
 /** Instruments for one test, with all that is told kept in memory. */
-function instrumented() {
+function instrumented(options: InstrumentOptions = {}) {
   const exported = new InMemorySpanExporter();
   const tracerProvider = new BasicTracerProvider({
     spanProcessors: [new SimpleSpanProcessor(exported)],
@@ -35,7 +35,7 @@ function instrumented() {
   const metrics = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
   const reader = new PeriodicExportingMetricReader({ exporter: metrics });
   const meterProvider = new MeterProvider({ readers: [reader] });
-  const stop = instrument({ tracerProvider, meterProvider });
+  const stop = instrument({ tracerProvider, meterProvider, ...options });
   etcd.defer(stop);
   etcd.defer(() => meterProvider.shutdown());
   const spans = (name: string): ReadableSpan[] =>
@@ -174,6 +174,16 @@ describe('metrics', () => {
     proxy.heal();
     await waitFor(async () => (await points('endpoint.aside'))[0]?.value === 0);
   });
+});
+
+it('tells locks apart in metrics only if asked', async () => {
+  expect(() => instrument({ names: 1 as never })).toThrow('names must be a boolean, got 1');
+  const { points } = instrumented({ names: true });
+  const coordinator = await etcd.connect();
+  const name = etcd.name();
+  await coordinator.mutex(name).run(() => {});
+  const named = { attributes: { recipe: 'mutex', name }, value: expect.any(Object) };
+  expect(await points('hold.duration')).toEqual([named]);
 });
 
 it('makes nothing any more once that was said', async () => {

@@ -1,5 +1,7 @@
+import { hasSubscribers } from 'node:diagnostics_channel';
 import { Registry } from 'prom-client';
 import { describe, expect, it } from 'vitest';
+import { tell } from '../../src/core/trace.js';
 import { ArgumentError, connect } from '../../src/index.js';
 import { type CollectOptions, collect } from '../../src/prometheus/index.js';
 import { waitFor } from '../../src/testing/index.js';
@@ -44,7 +46,10 @@ describe('what a coordinator does', () => {
     ]);
     expect(await lines('hold_duration_seconds_count')).toEqual(['{recipe="mutex"} 1']);
     expect(Number((await lines('batch_size_count'))[0])).toBeGreaterThan(0);
-    expect(await lines('session_events_total')).toEqual(['{event="opened"} 1']);
+    expect(await lines('session_events_total')).toEqual(
+      expect.arrayContaining(['{event="opened"} 1', '{event="stalled"} 0']),
+    );
+    expect(await lines('session_losses_total')).toContain('{reason="no-contact"} 0');
     expect(await lines('rpc_retries_total')).toEqual([]);
     await etcd.admin.commit({ success: [{ delete: { key: hold.key } }] });
     await waitFor(async () => (await lines('hold_losses_total')).length > 0);
@@ -73,6 +78,14 @@ describe('what a coordinator does', () => {
     await waitFor(async () => (await lines('endpoint_aside')).join() === `${aside} 0`);
   });
 
+  it('is not counted back where it was not seen', async () => {
+    const { lines } = collecting();
+    tell('endpoint', () => ({ endpoint: 'a:1', state: 'back' }));
+    expect(await lines('endpoint_aside')).toEqual([]);
+    tell('endpoint', () => ({ endpoint: 'a:1', state: 'aside' }));
+    expect(await lines('endpoint_aside')).toEqual(['{endpoint="a:1"} 1']);
+  });
+
   it('has the names of locks if asked', async () => {
     const { lines } = collecting({ names: true });
     const coordinator = await etcd.connect();
@@ -91,6 +104,8 @@ describe('what a coordinator does', () => {
     expect(register.getMetricsAsArray().length).toBeGreaterThan(10);
     stop();
     expect(register.getMetricsAsArray()).toEqual([]);
+    expect(hasSubscribers('etcd-recipes:retry')).toBe(false);
+    expect(hasSubscribers('tracing:etcd-recipes:rpc:start')).toBe(false);
     await etcd.admin.read({ key: 'x' });
     etcd.defer(collect({ register }));
     expect(await register.metrics()).not.toContain('KV/Range');
@@ -114,11 +129,13 @@ it('refuses what it cannot use, and registers nothing then', () => {
     { prefix: 'a-b' },
     "prefix must be letters, digits, _ and :, with no digit first, got 'a-b'",
   );
-  refused({ buckets: { 'rpc.retries': [1] } }, 'buckets must be by one of rpc.duration, ');
+  refused({ buckets: { 'rpc.retries': [1] } }, 'buckets must be given for rpc.duration, ');
   refused(
     { buckets: { 'batch.size': [2, 1] } },
     "buckets['batch.size'] must be numbers in ascending",
   );
+  refused({ buckets: { 'batch.size': ['1'] } }, "buckets['batch.size'] must be numbers");
+  refused({ names: 'yes' }, "names must be a boolean, got 'yes'");
   const stop = collect({ register });
   expect(() => collect({ register })).toThrow(
     'prefix must be one that the register has no metrics',

@@ -128,13 +128,9 @@ export class DirectStore implements Store {
     const { backend, clock } = this.#parts;
     const asked = clock.now();
     try {
-      const status = await this.#call(
-        'Maintenance.Status',
-        () => statusOf(backend),
-        false,
-        options,
-      );
-      return [{ endpoint: NAME, healthy: true, latency: clock.now() - asked, status }];
+      const ask = (): EndpointStatus => statusOf(backend);
+      const said = await this.#call('Maintenance.Status', ask, false, options);
+      return [{ endpoint: NAME, healthy: true, latency: clock.now() - asked, status: said }];
     } catch (error) {
       if (!(error instanceof UnavailableError || error instanceof RefusedError)) throw error;
       return [{ endpoint: NAME, healthy: false, error }];
@@ -199,14 +195,14 @@ export class DirectStore implements Store {
 
 function statusOf(backend: Backend): EndpointStatus {
   const { memberId, store } = backend;
-  const { revision = 0, raftTerm = 0 } = backend.header();
+  const { revision, raftTerm } = backend.header();
   return {
     version: VERSION,
     memberId,
     leader: memberId,
     isLearner: false,
     revision: BigInt(revision),
-    raftTerm: BigInt(raftTerm),
+    raftTerm,
     dbSize: store.bytes,
     dbSizeInUse: store.bytes,
     alarms: [],
