@@ -1,7 +1,7 @@
 import { type BatchLimits, inBatches } from './batch.js';
 import { maxTxnOps } from './check-txn.js';
 import { type Clock, systemClock } from './clock.js';
-import { ArgumentError, ClosedError, UnavailableError } from './errors.js';
+import { ArgumentError, ClosedError, LimitError, UnavailableError } from './errors.js';
 import type { CommitLimits } from './exactly-once-store.js';
 import { writes } from './footprint.js';
 import { ForwardingStore } from './forwarding-store.js';
@@ -129,7 +129,8 @@ export class BatchingStore extends ForwardingStore {
         member.resolve({ ...(replies[i]?.txn as TxnReply), revision });
       }
     } catch (error) {
-      await Promise.all(members.map((member) => this.#withoutReply(member, error)));
+      const ours = ofOne(error);
+      await Promise.all(members.map((member) => this.#withoutReply(member, ours)));
     }
   }
 
@@ -147,6 +148,13 @@ export class BatchingStore extends ForwardingStore {
       member.reject(error);
     }
   }
+}
+
+/** What an error of all means for one: that the replies are too large together says that it was applied, and its own is lost. */
+function ofOne(error: unknown): unknown {
+  if (!(error instanceof LimitError) || wasRefused(error)) return error;
+  const failure = { endpoint: 'etcd', status: 'RESOURCE_EXHAUSTED', message: error.message };
+  return new UnavailableError('applied', [failure], { cause: error });
 }
 
 /** How to send what is for all of them: as long as one of them waits, and with the care that one of them asks for. */

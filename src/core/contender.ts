@@ -116,7 +116,7 @@ export class Contender {
     const pause = new Backoff(100, 5_000);
     for (;;) {
       try {
-        await persist(commit, signal, clock);
+        await persist(commit, signal, clock, this.lease.limitOf);
         // A deletion that got no answer might still come, and meet the key of somebody else.
         if (tries === 1) this.giveBackKey();
         else this.lease.drop(this.key);
@@ -171,7 +171,8 @@ export class Contender {
       }
     };
     try {
-      return await persist((limit) => (this.#sent = send(limit)), signal, this.lease.clock);
+      const { clock, limitOf } = this.lease;
+      return await persist((limit) => (this.#sent = send(limit)), signal, clock, limitOf);
     } catch (error) {
       signal.throwIfAborted();
       throw error;

@@ -118,7 +118,11 @@ export class UnavailableError extends CoordinationError {
   }
 }
 
-/** etcd understood the request and refused it, such as for a missing permission or a size limit. */
+/**
+ * etcd understood the request and refused it, such as for a missing permission or a size limit: it had no effect. Except that
+ * an earlier attempt of what is `idempotent` may have had; and etcd may apply a write by which it notices that its
+ * `database space` is `exceeded`, which is found out only for those sent `exactlyOnce`.
+ */
 export class RefusedError extends CoordinationError {
   /** gRPC's name for the refusal, such as `PERMISSION_DENIED`. */
   readonly status: string;
@@ -152,7 +156,7 @@ export class ConflictError extends CoordinationError {
   }
 }
 
-/** A message or transaction is larger than allowed. */
+/** A message or transaction is larger than allowed: it was not sent, unless it is the reply that is (`maxReceiveBytes`). */
 export class LimitError extends CoordinationError {
   /** The option that sets the limit. */
   readonly option: string;

@@ -52,6 +52,8 @@ export interface AttemptOptions extends CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Bytes that a message of a stream may have where calls have a transport of their own: watches ask for shorter ones then. */
+const longestStreamed = 64 * 2 ** 20;
 const channelOptions: ChannelOptions = {
   // Members punish pings faster than 5 s; quicker notice of a hung one is the business of our own limits.
   'grpc.keepalive_time_ms': 6_000,
@@ -167,13 +169,15 @@ export class Endpoint implements ICallable<Endpoint> {
 
   #newHost(): Host {
     const { ca = null, cert = null, key = null, serverName } = this.#tls ?? {};
+    const { transport, maxReceiveBytes = transport === 'http2' ? longestStreamed : -1 } =
+      this.#options;
     const credentials = this.#tls
       ? Credentials.createSsl(ca, key, cert)
       : Credentials.createInsecure();
     return new Host(this.#options.address, credentials, {
       ...channelOptions,
       ...(serverName !== undefined && { 'grpc.ssl_target_name_override': serverName }),
-      'grpc.max_receive_message_length': this.#options.maxReceiveBytes ?? -1,
+      'grpc.max_receive_message_length': maxReceiveBytes,
       // Channels that are alike share a connection.
       'etcd-recipes.renewals': this.#renewals,
     });

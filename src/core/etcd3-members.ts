@@ -79,8 +79,11 @@ export class Members {
     const { syncInterval = 0 } = this.#options;
     if (syncInterval === 0 || this.#closed) return;
     const sync = async (): Promise<void> => {
-      // Where nobody answers, the endpoints that we have are the best that we know of.
-      this.#use(await ask(membersOf).catch(() => []));
+      try {
+        this.#use(await ask(membersOf));
+      } catch {
+        // Where nobody answers, or tells what we can use, the endpoints that we have are the best that we know of.
+      }
       this.keepInSync(ask);
     };
     this.#stopSync = this.#clock.after(syncInterval, () => void sync());
@@ -113,11 +116,13 @@ export class Members {
   #use(names: readonly string[]): void {
     if (this.#closed || names.length === 0) return;
     const present = new Map(this.rotation.endpoints.map((each) => [each.id, each]));
-    const endpoints = names.map((name) => {
+    // Members behind one address are one endpoint to us.
+    const endpoints = new Map<string, Endpoint>();
+    for (const name of names) {
       const endpoint = this.#endpoint(name);
-      return present.get(endpoint.id) ?? endpoint;
-    });
-    const gone = this.rotation.replace(endpoints);
+      endpoints.set(endpoint.id, present.get(endpoint.id) ?? endpoint);
+    }
+    const gone = this.rotation.replace([...endpoints.values()]);
     this.#retired.push(...gone);
   }
 

@@ -49,7 +49,10 @@ export interface Etcd3Options {
   readonly attemptTimeout?: number;
   /** Bytes of the largest request that is sent. @defaultValue 2 MiB; etcd itself takes 1.5 MiB unless told otherwise */
   readonly maxSendBytes?: number;
-  /** Bytes of the largest reply that is taken. @defaultValue no limit */
+  /**
+   * Bytes of the largest reply that is taken. A watch is told in parts of up to 2 MiB what is larger, so it needs as much.
+   * @defaultValue no limit; for watches 64 MiB over `http2`
+   */
   readonly maxReceiveBytes?: number;
   /** Operations that one transaction may have, as `--max-txn-ops` of the members. @defaultValue 128 */
   readonly maxTxnOps?: number;

@@ -12,6 +12,7 @@ import { Patience } from './etcd3-patience.js';
 import { blames, judge, refusalOf, statusOf } from './etcd3-status.js';
 import type { CallOptions, EndpointHealth } from './store.js';
 import { tell } from './trace.js';
+import { milliseconds } from './validate.js';
 
 /** An attempt with fewer milliseconds left could only hide what the earlier ones said. */
 const tooLittle = 10;
@@ -61,14 +62,14 @@ export class EndpointPool {
   /**
    * Makes a call, again and again while `effect` and time allow.
    *
-   * @throws UnavailableError telling what each endpoint said; RefusedError, LimitError, ClosedError
+   * @throws UnavailableError telling what each endpoint said; RefusedError, LimitError, ClosedError, ArgumentError
    */
   async call<T>(
     effect: Effect,
     { signal, timeout = this.#timeout, attemptTimeout }: CallOptions,
     attempt: Attempt<T>,
   ): Promise<T> {
-    const deadline = this.#clock.now() + timeout;
+    const deadline = this.#clock.now() + milliseconds('timeout', timeout);
     const { rotation } = this.#members;
     const attempts = new Attempts(effect);
     const pause = new Backoff();
@@ -142,7 +143,7 @@ export class EndpointPool {
   /** Asks every endpoint how it is. */
   async health({ signal, timeout = this.#timeout }: CallOptions): Promise<EndpointHealth[]> {
     this.#checkOpen();
-    await this.#members.find(this.#clock.now() + timeout, signal);
+    await this.#members.find(this.#clock.now() + milliseconds('timeout', timeout), signal);
     const ask = async (endpoint: Endpoint): Promise<EndpointHealth> => {
       // What it says without a token tells why there is none.
       await this.login(endpoint, timeout, signal).catch(() => {});

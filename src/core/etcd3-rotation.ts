@@ -100,12 +100,14 @@ export class Rotation {
   replace(endpoints: readonly Endpoint[]): readonly Endpoint[] {
     const present = this.#endpoints[this.#current];
     const gone = this.#endpoints.filter((endpoint) => !endpoints.includes(endpoint));
+    const wasAlone = this.#endpoints.length < 2;
     this.#endpoints = endpoints;
     this.#current = Math.max(0, present ? endpoints.indexOf(present) : 0);
     for (const endpoint of gone) {
       this.takeBack(endpoint);
       for (const leave of this.onSetAside) leave(endpoint);
     }
+    if (wasAlone) for (const [endpoint, aside] of this.#aside) this.#askLater(endpoint, aside);
     return gone;
   }
 

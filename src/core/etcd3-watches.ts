@@ -8,10 +8,10 @@ import {
   type IWatchResponse,
 } from 'etcd3';
 import type { Clock } from './clock.js';
-import { ArgumentError, ClosedError, RefusedError } from './errors.js';
+import { ArgumentError, ClosedError, LimitError, RefusedError } from './errors.js';
 import type { Endpoint } from './etcd3-endpoint.js';
 import type { EndpointPool } from './etcd3-pool.js';
-import { judge, refusalOf } from './etcd3-status.js';
+import { judge, refusalOf, statusOf } from './etcd3-status.js';
 import { SteadyStream, type StreamUser } from './etcd3-stream.js';
 import { eventFromWire, rangeToWire } from './etcd3-wire.js';
 import { type KeyRange, keyId } from './keys.js';
@@ -52,6 +52,11 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   readonly #shared = new Map<string, WatchTarget>();
   /** Targets without subscribers, oldest first, and how to stop their removal. */
   readonly #lingering = new Map<WatchTarget, () => void>();
+  /**
+   * Whether etcd is to divide long messages. To know how long a part is, etcd goes through all of it again for each event it
+   * adds: over 100,000 short ones a stream stands still for minutes. So only after one was too long, or took too long.
+   */
+  #inParts = false;
   #lastID = 0;
   #stopProbe: (() => void) | undefined;
   #closed = false;
@@ -113,6 +118,8 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
   lost(endpoint: string, error: unknown, forGood: boolean): void {
     tell('restart', () => ({ stream: 'watch', endpoint, error }));
     this.#stopProbe?.();
+    const wasSilent = statusOf(error).code === status.DEADLINE_EXCEEDED;
+    this.#inParts = refusalOf(error) instanceof LimitError || (wasSilent && !this.#inParts);
     this.#creating.clear();
     this.#ending.clear();
     this.#asked.clear();
@@ -262,7 +269,7 @@ export class Watches implements StreamUser<IWatchRequest, IWatchResponse> {
     const create_request = {
       ...request,
       watch_id: id,
-      fragment: process.env['FRAG'] !== '0',
+      fragment: this.#inParts,
       progress_notify: true,
     };
     if (!this.#stream.send({ create_request })) return false;

@@ -153,7 +153,7 @@ export class Hold implements AsyncDisposable {
       }
     };
     try {
-      const deleted = await persist(compareAndDelete, signal, clock);
+      const deleted = await persist(compareAndDelete, signal, clock, this.#lease.limitOf);
       this.#grant.onGone();
       // Somebody was faster than the watch. He may have ended the lease, and others hang on it.
       if (held && !deleted) void this.#lease.ask();

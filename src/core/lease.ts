@@ -3,10 +3,11 @@ import { setMaxListeners } from 'node:events';
 import { Backoff } from './backoff.js';
 import type { Clock } from './clock.js';
 import { type LossReason, RefusedError, UnavailableError } from './errors.js';
+import { Patience } from './etcd3-patience.js';
 import type { Fate } from './fate.js';
 import { Fence } from './fence.js';
 import { KeyNames } from './key-names.js';
-import { persist } from './persist.js';
+import { limitAtOneMember, persist } from './persist.js';
 import { waitScope } from './signals.js';
 import type { CallOptions, CommitOptions, Store, Txn, TxnReply } from './store.js';
 import { tell } from './trace.js';
@@ -74,6 +75,7 @@ export class Lease {
   readonly #margin: number;
   readonly #names: KeyNames;
   readonly #fences = new WeakMap<Store, Fence>();
+  readonly #patience = new Patience(500);
   readonly #stopRenewals = new AbortController();
   #fate: Fate | undefined;
 
@@ -178,10 +180,16 @@ export class Lease {
     return fence;
   }
 
+  /** For `persist`: limit of the next `commit` after so many tries, as those before have shown. */
+  readonly limitOf = (tries: number): number => limitAtOneMember(this.#patience, tries);
+
   /** `store.commit` for what is written under this lease: a refusal may tell that it is gone. */
   async commit(store: Store, txn: Txn, options: CommitOptions): Promise<TxnReply> {
+    const sent = this.clock.now();
     try {
-      return await store.commit(txn, options);
+      const reply = await store.commit(txn, options);
+      this.#patience.answered(this.clock.now() - sent, options.timeout ?? longest);
+      return reply;
     } catch (error) {
       if (error instanceof RefusedError && /lease not found/.test(error.message)) this.#gone();
       throw error;

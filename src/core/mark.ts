@@ -46,6 +46,11 @@ export class Mark {
     return this.#once([this.#put('sealed')]);
   }
 
+  /** Asks whether an attempt was applied: `learn` tells by which if it does not succeed. */
+  get look(): Txn {
+    return this.#once([]);
+  }
+
   /** Takes up the reply to what was sent: what it shows to be done, by whichever attempt; `undefined` if the mark is gone. */
   learn({ succeeded, revision, replies }: TxnReply): Found | undefined {
     const [first] = replies;
@@ -58,7 +63,8 @@ export class Mark {
         : { what: 'sealed', revision };
     }
     const kv: KeyValue | undefined = first?.kvs[0];
-    if (!kv) return undefined;
+    // One from before its last use is there again because etcd was restored, and shows nothing of this one.
+    if (!kv || kv.modRevision < this.#revision) return undefined;
     this.#revision = kv.modRevision;
     const what = kv.value.toString() === 'sealed' ? 'sealed' : 'applied';
     return { what, revision: kv.modRevision };

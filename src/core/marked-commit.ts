@@ -9,7 +9,7 @@ import type { Found, Mark } from './mark.js';
 import { persist } from './persist.js';
 import { recall } from './recall.js';
 import type { CallOptions, Store, Txn, TxnReply } from './store.js';
-import { wasRefused } from './was-refused.js';
+import { ranOutOfSpace, wasRefused } from './was-refused.js';
 
 const leaseGone = /lease not found/;
 const forbidden = /permission denied/;
@@ -57,7 +57,8 @@ export class MarkedCommit {
     try {
       reply = await this.#persist((limit) => this.#attempt(limit));
     } catch (error) {
-      if (error instanceof RefusedError) return this.#refused(error);
+      // Who gives up may do so for an error that etcd gave to another.
+      if (error instanceof RefusedError && !this.#parts.signal.aborted) return this.#refused(error);
       this.settled = this.outcome === 'not-applied';
       throw error;
     }
@@ -66,7 +67,7 @@ export class MarkedCommit {
   }
 
   async #attempt(limit: CallOptions): Promise<TxnReply> {
-    const { store, mark, txn } = this.#parts;
+    const { store, mark, txn, signal } = this.#parts;
     const before = this.outcome;
     this.outcome = 'unknown';
     try {
@@ -74,9 +75,13 @@ export class MarkedCommit {
       this.outcome = before;
       return reply;
     } catch (error) {
+      signal.throwIfAborted();
       if (error instanceof UnavailableError) this.failures = error.failures;
       const { outcome } = error as Partial<UnavailableError>;
-      if (wasRefused(error) || outcome === 'not-applied') this.outcome = before;
+      // It may have been applied all the same, and only the mark shows.
+      const found = ranOutOfSpace(error) && (await store.commit(mark.look, limit));
+      if (found || wasRefused(error) || outcome === 'not-applied') this.outcome = before;
+      if (found && !found.succeeded) return found;
       throw error;
     }
   }

@@ -8,6 +8,7 @@ import type { CommitOptions, Txn, TxnReply } from './store.js';
 /** A commit that waits to be sent, or for the answer to what it was sent with. */
 export class Member {
   readonly txn: Txn;
+  readonly footprint: Footprint;
   readonly options: CommitOptions;
   /** What the caller gets. */
   readonly reply: Promise<TxnReply>;
@@ -18,15 +19,19 @@ export class Member {
   readonly #timeout: number;
   readonly #deadline: number;
   readonly #clock: Clock;
-  #footprint: Footprint | undefined;
   #resolve!: (reply: TxnReply) => void;
   #reject!: (error: unknown) => void;
   readonly #stopTimer: () => void;
   readonly #stopListening: () => void;
 
-  /** Keeps the caller's limits from here on. The signal is not aborted yet. */
+  /**
+   * Keeps the caller's limits from here on. The signal is not aborted yet.
+   *
+   * @throws TypeError if it is no transaction: what is wrong with one is its caller's business alone.
+   */
   constructor(txn: Txn, options: CommitOptions, timeout: number, clock: Clock) {
     this.txn = txn;
+    this.footprint = footprintOf(txn);
     this.options = options;
     this.#timeout = timeout;
     this.#deadline = clock.now() + timeout;
@@ -40,11 +45,6 @@ export class Member {
     // One signal may end many calls.
     if (signal) setMaxListeners(0, signal);
     this.#stopListening = onAbort(signal, () => this.reject(signal?.reason));
-  }
-
-  get footprint(): Footprint {
-    this.#footprint ??= footprintOf(this.txn);
-    return this.#footprint;
   }
 
   /** Milliseconds that the caller still waits. */

@@ -171,7 +171,8 @@ export class Reads {
     this.#next = undefined;
     const asked = [...this.#wanted];
     this.#wanted.clear();
-    if (this.#loads === 0) {
+    // Who has left would not leave the line again.
+    if (this.#loads === 0 && !this.#isFrozen) {
       const known = await this.#context.before(asked.map(([id]) => id));
       if (known) this.#adopt(known);
     }

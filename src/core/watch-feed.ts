@@ -98,10 +98,10 @@ export class WatchFeed implements WatchListener {
     this.#fail(error);
   }
 
-  async #begin({ ready }: Watch): Promise<bigint> {
-    await abortable(ready, this.#life.signal);
+  async #begin(watch: Watch): Promise<bigint> {
+    await abortable(watch.ready, this.#life.signal);
     const { from } = this.#options;
-    if (from === undefined) this.#told = await this.#beginNow();
+    if (from === undefined) this.#told = await this.#beginNow(watch);
     else {
       const keys = this.#remembers ? await this.#keysAt(from - 1n) : undefined;
       this.#told = new ToldState(from - 1n, keys, this.#options.only);
@@ -113,9 +113,9 @@ export class WatchFeed implements WatchListener {
   }
 
   /** Whatever comes before this is settled is not promised to anybody. */
-  async #beginNow(): Promise<ToldState> {
+  async #beginNow({ since = 1n }: Watch): Promise<ToldState> {
     const { initial, only } = this.#options;
-    this.#atLeast = (this.#watch?.since ?? 1n) - 1n;
+    this.#atLeast = since - 1n;
     if (!initial && !this.#remembers) return new ToldState(this.#atLeast, undefined, only);
     const state = await this.#state(!initial);
     const told = new ToldState(0n, this.#remembers ? new Set() : undefined, only);

@@ -36,7 +36,8 @@ export class WatchTarget {
    */
   get start(): bigint {
     const { next, since } = this;
-    return next === undefined ? 0n : next - (since === undefined ? 0n : 1n);
+    if (next === undefined) return 0n;
+    return since === undefined || next === 1n ? next : next - 1n;
   }
 
   /** Whether a subscription made now gets every event from `from` on, and none of long ago without it. */

@@ -91,7 +91,6 @@ export class Watching implements AsyncIterable<WatchChange> {
     // One signal may end many watches, such as that of a whole program. Our listeners do not stay.
     if (signal) setMaxListeners(0, signal);
     this.#stopListening = onAbort(signal, () => this.#finish({ error: signal?.reason, now: true }));
-    if (this.#end) this.#stopListening();
   }
 
   /**
@@ -183,6 +182,7 @@ export class Watching implements AsyncIterable<WatchChange> {
         return batch;
       }
       if (this.#end) {
+        this.#stopListening();
         if ('error' in this.#end) throw this.#end.error;
         return undefined;
       }
@@ -196,13 +196,16 @@ export class Watching implements AsyncIterable<WatchChange> {
   }
 
   #finish(end: End): void {
-    if (this.#end) return;
+    // While what waited for the loop at a failure is given to it, it can still be ended.
+    if (this.#end && (this.#end.now || !end.now)) return;
     this.#end = end;
-    if (end.now) this.#queue.clear();
+    if (end.now) {
+      this.#queue.clear();
+      this.#stopListening();
+    }
     const reason = 'error' in end ? end.error : new ClosedError('watch');
     this.#feed.close(reason);
     this.#synced.reject(reason);
-    this.#stopListening();
     this.#wakeUp();
   }
 

@@ -10,6 +10,7 @@ import {
   type CommitOptions,
   connect,
   type KeyValue,
+  LimitError,
   type Operation,
   RefusedError,
   type Store,
@@ -302,6 +303,23 @@ describe('a batch that etcd refuses', () => {
     for (const name of ['a', 'b']) expect((await get(`${key}/${name}`))?.version).toBe(1n);
   });
 
+  it('for want of space is not sent again: it may have been applied', async () => {
+    const at = setUp(async (txn, options) => {
+      const reply = await etcd.admin.commit(txn, options);
+      if (reply.replies.length < 2) return reply;
+      throw new RefusedError('RESOURCE_EXHAUSTED', 'etcdserver: mvcc: database space exceeded');
+    });
+    const { store, sent, key } = at;
+    await occupy(at);
+    const calls = ['a', 'b'].map((name) => forLater(store.commit(put(`${key}/${name}`))));
+    goAll(sent);
+    await until(sent, 3);
+    sent[2]?.go();
+    for (const call of calls) await expect(call).rejects.toThrow(/space exceeded/);
+    expect(sent.length).toBe(3);
+    for (const name of ['a', 'b']) expect((await get(`${key}/${name}`))?.version).toBe(1n);
+  });
+
   it('is not sent again for who has given up meanwhile', async () => {
     const at = setUp();
     const { store, sent, key } = at;
@@ -394,6 +412,28 @@ describe('a batch without an answer', () => {
   });
 });
 
+it('a batch whose replies are too large together was applied, and is not taken for one that was not sent', async () => {
+  const at = setUp(async (txn, options) => {
+    const reply = await etcd.admin.commit(txn, options);
+    if (!isBatch(txn)) return reply;
+    throw new LimitError('the reply', 'maxReceiveBytes', 2, 1);
+  });
+  const { store, sent, key } = at;
+  await occupy(at);
+  const marked = forLater(store.commit(put(`${key}/a`), { exactlyOnce: true }));
+  const once = forLater(store.commit(put(`${key}/b`)));
+  const repeated = store.commit(put(`${key}/c`), { idempotent: true });
+  goAll(sent);
+  await until(sent, 3);
+  sent[2]?.go();
+  expect(await rejection(marked)).toMatchObject({ outcome: 'applied' });
+  expect(await rejection(once)).toMatchObject({ outcome: 'unknown' });
+  await until(sent, 4);
+  goAll(sent);
+  expect((await repeated).succeeded).toBe(true);
+  for (const name of ['a', 'b']) expect((await get(`${key}/${name}`))?.version).toBe(1n);
+});
+
 describe('the limits of a caller', () => {
   it('end its wait only: unsent, it is never sent', async () => {
     const at = setUp();
@@ -447,6 +487,17 @@ describe('the limits of a caller', () => {
     expect(sent.length).toBe(0);
     expect(() => new BatchingStore(etcd.admin, { maxBytes: 0 })).toThrow(/maxBytes must be/);
   });
+});
+
+it('rejects what is no transaction, and sends what came with it', async () => {
+  const { store, sent, key } = setUp();
+  const nonsense = [{ put: { key: undefined, value: '' } }] as unknown as Operation[];
+  const bad = forLater(store.commit({ success: nonsense }));
+  const good = store.commit(put(key));
+  await expect(bad).rejects.toThrow(TypeError);
+  await until(sent, 1);
+  goAll(sent);
+  expect((await good).succeeded).toBe(true);
 });
 
 it('rejects what waits when it is closed', async () => {

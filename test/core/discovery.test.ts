@@ -3,6 +3,7 @@ import dns from 'node:dns';
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { discover } from '../../src/core/etcd3-discovery.js';
+import { onTold } from '../../src/core/trace.js';
 import { UnavailableError } from '../../src/index.js';
 import { rejection } from '../../src/testing/rejection.js';
 import { useEtcd } from '../support/etcd.js';
@@ -125,6 +126,20 @@ describe('a store that finds its endpoints by name', () => {
     await vi.waitFor(() => expect(questions).toBeGreaterThan(4));
     records.set('_etcd-client._tcp.moved.test', [[0, 0, port(), 'localhost']]);
     expect((await read).revision).toBeGreaterThan(0n);
+  });
+
+  it('takes names of one address for one endpoint, and does not ask it without a pause', async () => {
+    const record: [number, number, number, string] = [0, 0, 1, 'localhost'];
+    records.set('_etcd-client._tcp.twice.test', [record, record]);
+    const store = etcd.open({ endpoints: undefined, discoverySrv: 'twice.test', timeout: 300 });
+    let retries = 0;
+    const stop = onTold('retry', () => {
+      retries += 1;
+    });
+    etcd.defer(stop);
+    const error = await rejection(store.read({ key: 'x' }));
+    expect(error).toMatchObject({ failures: [{ endpoint: 'http://localhost:1' }] });
+    expect(retries).toBeLessThan(30);
   });
 
   it('says what it looked for in vain', async () => {

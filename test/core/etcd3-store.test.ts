@@ -115,6 +115,15 @@ describe('giving up', () => {
     await expect(store.read({ key: 'x' }, { signal: aborted })).rejects.toBe(reason);
   });
 
+  it.each([-1, Infinity, Number.NaN])('is not possible after %d ms', async (timeout) => {
+    const calls = [
+      etcd.admin.commit({ success: [{ put: { key: etcd.name(), value: '' } }] }, { timeout }),
+      etcd.admin.read({ key: 'x' }, { timeout }),
+      etcd.admin.health({ timeout }),
+    ];
+    for (const call of calls) await expect(call).rejects.toThrow(/^timeout must be/);
+  });
+
   it('rejects what is on its way when the store is closed', async () => {
     const store = etcd.open({ endpoints: [await silent()] });
     const calls = [store.read({ key: 'x' }), store.keepAlive(1n)].map(rejection);

@@ -117,6 +117,26 @@ describe('a commit that is to be applied exactly once', () => {
     expect(markOf(sent[1])).not.toEqual(markOf(sent[0]));
   });
 
+  it('is given up for whatever reason: that is nothing that etcd said of it', async () => {
+    const { marked, key, plan, sent } = setUp();
+    const denied = new RefusedError('PERMISSION_DENIED', 'etcdserver: permission denied');
+    for (const outcome of ['not-applied', 'unknown'] as const) {
+      const controller = new AbortController();
+      plan(
+        async () => {
+          setTimeout(() => controller.abort(denied), 1);
+          throw new UnavailableError(outcome, []);
+        },
+        ...Array.from({ length: 100 }, () => 'is lost' as const),
+      );
+      const call = marked.commit(put(key), { ...exactlyOnce, signal: controller.signal });
+      expect(await rejection(call)).toBe(denied);
+    }
+    plan();
+    await marked.commit(put(key), exactlyOnce);
+    expect(markOf(sent.at(-1))).toBeDefined();
+  });
+
   it('is given up at once while its mark is being made', async () => {
     const { marked, key } = setUp(() => ({ grant: () => new Promise(() => {}) }));
     const reason = new Error('enough');
@@ -313,6 +333,66 @@ describe('a commit that is refused after an attempt without an answer', () => {
       outcome: 'unknown',
     });
   });
+});
+
+describe('a commit that is refused for want of space', () => {
+  const noSpace = refusal('RESOURCE_EXHAUSTED', 'mvcc: database space exceeded');
+
+  it('has its reply if it was applied all the same, and leaves its mark fit for use', async () => {
+    const { marked, key, plan, sent } = setUp();
+    plan(async (txn) => {
+      await etcd.admin.commit(txn);
+      return noSpace();
+    });
+    const reply = await marked.commit(put(key, 'first'), exactlyOnce);
+    expect(reply.revision).toBe((await get(key))?.modRevision);
+    await marked.commit(put(key, 'second'), exactlyOnce);
+    const kv = await get(key);
+    expect([kv?.value.toString(), kv?.version]).toEqual(['second', 2n]);
+    expect(new Set(sent.map(markOf)).size).toBe(1);
+  });
+
+  it('is refused if not', async () => {
+    const { marked, key, plan, sent } = setUp();
+    plan(noSpace);
+    await expect(marked.commit(put(key), exactlyOnce)).rejects.toThrow(/space exceeded/);
+    await marked.commit(put(key), exactlyOnce);
+    expect((await get(key))?.version).toBe(1n);
+    expect(new Set(sent.map(markOf)).size).toBe(1);
+  });
+
+  it('is sent again under its mark when the answer to whether it was applied is lost', async () => {
+    let isLost = true;
+    const { marked, key, plan } = setUp((store) => ({
+      commit: async (txn, options) => {
+        const asks = txn.success?.length === 0 && isLost;
+        if (asks) isLost = false;
+        if (asks) throw new UnavailableError('not-applied', []);
+        return store.commit(txn, options);
+      },
+    }));
+    plan(async (txn) => {
+      await etcd.admin.commit(txn);
+      return noSpace();
+    });
+    await marked.commit(put(key), exactlyOnce);
+    expect(isLost).toBe(false);
+    expect((await get(key))?.version).toBe(1n);
+  });
+});
+
+it('a mark that is there again because etcd was restored is not taken for what was done since', async () => {
+  const { marked, key, plan, sent } = setUp();
+  await marked.commit(put(key, 'first'), exactlyOnce);
+  const restored = (await get(String(markOf(sent[0])))) as KeyValue;
+  await marked.commit(put(key, 'second'), exactlyOnce);
+  plan(async () => ({
+    succeeded: false,
+    revision: restored.modRevision,
+    replies: [{ kvs: [restored], count: 1 }],
+  }));
+  await marked.commit(put(key, 'third'), exactlyOnce);
+  expect((await get(key))?.value.toString()).toBe('third');
 });
 
 it('a guarded transaction of a hold has its reply though the answer was lost', async () => {

@@ -1,5 +1,7 @@
+import { Metadata } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import type { Endpoint } from '../../src/core/etcd3-endpoint.js';
+import { Members } from '../../src/core/etcd3-members.js';
 import { Rotation } from '../../src/core/etcd3-rotation.js';
 import { VirtualClock } from '../../src/embed/virtual-clock.js';
 
@@ -130,5 +132,30 @@ describe('endpoints that are replaced', () => {
     expect(pick()).toBe('b');
     rotation.replace([d]);
     expect(pick()).toBe('d');
+  });
+});
+
+it('an endpoint that failed when it was the only one is asked as soon as there are others', async () => {
+  const { rotation, fail, ill, clock, of } = rotationOf('a');
+  fail('a');
+  rotation.replace([of('a'), { name: 'b' } as Endpoint]);
+  ill.clear();
+  await clock.advance(60_000);
+  expect(rotation.isAside(of('a'))).toBe(false);
+});
+
+describe('members asked for who they are', () => {
+  it('are those known before where they tell what is no endpoint, and are asked again', async () => {
+    const clock = new VirtualClock();
+    const options = { endpoints: ['a:1'], syncInterval: 1_000 };
+    const members = new Members(options, clock, new Metadata(), async () => true);
+    const answers = [['unix://b'], ['http://c:1/', 'd:1', 'c:1']];
+    members.keepInSync(async () => answers.shift() ?? []);
+    const names = (): string[] => members.rotation.endpoints.map(({ name }) => name);
+    await clock.advance(1_000);
+    expect(names()).toEqual(['a:1']);
+    await clock.advance(1_000);
+    expect(names()).toEqual(['c:1', 'd:1']);
+    members.close();
   });
 });

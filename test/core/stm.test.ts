@@ -698,6 +698,43 @@ describe('transactions side by side', () => {
     expect(await contents()).toBe('n=8');
   });
 
+  it('do not wait for a transaction that is over, though its reads were not', async () => {
+    const { other, store, contents } = open();
+    const [asked, slow, held] = [deferred<void>(), deferred<never>(), deferred<void>()];
+    const failing = override(store, {
+      read: (range, options) => {
+        if (keyId(range.key) !== 'slow') return store.read(range, options);
+        asked.resolve();
+        return slow.promise;
+      },
+    });
+    // Nobody loses patience on this one.
+    const clock: Clock = { ...systemClock, after: () => () => {} };
+    const client = new Client(failing, { clock });
+    let runs = 0;
+    const ahead = client.stm(async (tx) => {
+      runs += 1;
+      await increment(tx);
+      await (runs === 1 ? other.put('n', '7') : held.promise);
+    });
+    await waitFor(() => runs === 2);
+    const reads: Promise<unknown>[] = [];
+    const over = client.stm(async (tx) => {
+      reads.push(tx.get('slow').catch(() => {}));
+      await asked.promise;
+      reads.push(tx.get('n').catch(() => {}));
+      throw new Error('enough');
+    });
+    await expect(over).rejects.toThrow('enough');
+    slow.reject(new Error('too late'));
+    await reads[0];
+    held.resolve();
+    await ahead;
+    await client.stm(increment);
+    await Promise.all(reads);
+    expect(await contents()).toBe('n=9');
+  });
+
   it('do not wait for ever for a turn that waits for them', { timeout: 30_000 }, async () => {
     const { client, other, contents } = open();
     let runs = 0;

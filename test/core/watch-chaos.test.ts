@@ -13,7 +13,7 @@ import {
 } from '../support/watch-properties.js';
 
 /** How often connections are cut: a long run has some hundreds. */
-const reconnects = Number(process.env['WATCH_RECONNECTS'] ?? 20);
+const reconnects = Number(process.env['WATCH_RECONNECTS'] ?? 12);
 const etcd = useEtcd();
 
 interface Recording {

@@ -117,6 +117,39 @@ it('puts the fragments of a message together', async () => {
   expect(batches).toEqual([4]);
 });
 
+it('asks for messages in parts only after one was too long', async () => {
+  const { endpoint, streams } = await startWatchServer(etcd);
+  const { watch, closed } = listen(etcd.open({ endpoints: [endpoint], maxReceiveBytes: 500 }), 'k');
+  await watch.ready;
+  streams[0]?.send(Buffer.alloc(501));
+  await waitFor(() => streams[1]?.creates.length === 1);
+  streams[1]?.fail({ code: status.UNAVAILABLE, details: 'gone' });
+  await waitFor(() => streams[2]?.creates.length === 1);
+  const inParts = streams.map(({ creates }) => creates[0]?.fragment);
+  expect(inParts).toEqual([false, true, false]);
+  expect(closed).toEqual([]);
+});
+
+it('asks the other way when a stream fell silent', async () => {
+  const { endpoint, streams } = await startWatchServer(etcd, (stream, { watchId }, count) => {
+    if (count === 4) stream.send(created(watchId));
+  });
+  const { watch } = listen(etcd.open({ endpoints: [endpoint], attemptTimeout: 50 }), 'k');
+  await watch.ready;
+  const inParts = streams.map(({ creates }) => creates[0]?.fragment);
+  expect(inParts).toEqual([false, true, false, true]);
+});
+
+it('resumes from the very first revision, not at the present, where nothing was told yet', async () => {
+  const { endpoint, streams } = await startWatchServer(etcd);
+  const store = etcd.open({ endpoints: [endpoint] });
+  const watch = store.watch({ key: 'k' }, { events() {}, gap() {}, closed() {} }, { from: 1n });
+  await watch.ready;
+  streams[0]?.fail({ code: status.UNAVAILABLE, details: 'gone' });
+  await waitFor(() => streams[1]?.creates.length === 1);
+  expect(streams[1]?.creates[0]?.startRevision).toBe(1);
+});
+
 it('tells of a gap once, and goes on at the present', async () => {
   const server = await startWatchServer(etcd, (stream, { watchId, startRevision }) => {
     stream.send(created(watchId, 100));
@@ -216,7 +249,34 @@ it('does not take the refusal of one endpoint for that of all', async () => {
   expect(listening.closed).toEqual([]);
 });
 
-it('keeps listeners apart when one of them throws or closes another', async () => {
+it('keeps listeners apart when one of them throws', async () => {
+  const { endpoint, streams } = await startWatchServer(etcd);
+  const store = etcd.open({ endpoints: [endpoint] });
+  const uncaught: unknown[] = [];
+  const others = process.listeners('uncaughtException');
+  process.removeAllListeners('uncaughtException');
+  process.on('uncaughtException', (error) => uncaught.push(error));
+  etcd.defer(() => {
+    process.removeAllListeners('uncaughtException');
+    for (const other of others) process.on('uncaughtException', other);
+  });
+  const fault = new Error('not mine');
+  const fail = (): void => {
+    throw fault;
+  };
+  store.watch({ key: 'k' }, { events: fail, gap: fail, closed: fail });
+  const second = listen(store, 'k');
+  await second.watch.ready;
+  streams[0]?.send(puts(idOf(streams[0]), 11));
+  await heard(second, '11');
+  store.close();
+  await waitFor(() => uncaught.length === 2);
+  expect(uncaught).toEqual([fault, fault]);
+  expect(second.closed.length).toBe(1);
+  expect(streams.length).toBe(1);
+});
+
+it('keeps listeners apart when one of them closes another', async () => {
   const { endpoint, streams } = await startWatchServer(etcd);
   const store = etcd.open({ endpoints: [endpoint] });
   const second = { current: undefined as Listening | undefined };
