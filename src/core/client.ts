@@ -3,6 +3,7 @@ import { checkNumber, checkRead, maxTxnOps } from './check-txn.js';
 import { type Clock, systemClock } from './clock.js';
 import type { Keys } from './key-span.js';
 import type { Data, KeyRange } from './keys.js';
+import { persist } from './persist.js';
 import { type ScanOptions, scan } from './scan.js';
 import { type WaitOptions, waitScope } from './signals.js';
 import { Stm } from './stm.js';
@@ -141,10 +142,9 @@ export class Client {
   /**
    * Waits until reads through this client show `revision`, those with `serializable` too: for when another process
    * tells at which revision it wrote. Gives the revision that was reached. What it asks etcd for is the key of
-   * one zero byte, which users with restricted permissions must be allowed to read.
+   * one zero byte, which users with restricted permissions must be allowed to read. Goes on through outages.
    *
    * @throws WaitTimeoutError, or the reason of `wait.signal`.
-   * @throws UnavailableError if no endpoint answers.
    * @throws RefusedError if that key may not be read.
    * @throws ArgumentError if something is not usable.
    */
@@ -153,11 +153,12 @@ export class Client {
     const scope = waitScope(wait, new AbortController().signal, this.#clock);
     const { signal } = scope;
     const pause = new Backoff(5, 500);
+    // It is the header that is of interest, not the key.
+    const look = (limit: CallOptions): Promise<RangeReply> =>
+      this.#store.read({ key: '\0', countOnly: true }, limit);
     try {
       for (;;) {
-        signal.throwIfAborted();
-        // It is the header that is of interest, not the key.
-        const reply = await this.#store.read({ key: '\0', countOnly: true }, { signal });
+        const reply = await persist(look, signal, this.#clock);
         if (reply.revision >= revision) return reply.revision;
         await this.#clock.sleep(pause.next(), signal);
       }

@@ -8,6 +8,9 @@ import { checkEndpoint, type Etcd3Options } from './etcd3-options.js';
 import { Rotation } from './etcd3-rotation.js';
 import { TlsSource } from './etcd3-tls.js';
 
+/** By then, in milliseconds, calls at an endpoint that was replaced have ended. */
+const longestCall = 60_000;
+
 /**
  * The members of the cluster as endpoints: those given, found by name, or told by the cluster itself. Keeps their
  * certificates up to date.
@@ -20,8 +23,8 @@ export class Members {
   readonly #tls: TlsSource | undefined;
   readonly #srv: SrvOptions | undefined;
   #looking: Promise<string[]> | undefined;
-  /** No longer used, but calls may be on their way. */
-  readonly #retired: Endpoint[] = [];
+  /** No longer used, but calls may be on their way: with how to stop waiting for those. */
+  readonly #retired = new Map<Endpoint, () => void>();
   #stopSync = (): void => {};
   #closed = false;
 
@@ -93,7 +96,8 @@ export class Members {
     this.#closed = true;
     this.#stopSync();
     this.rotation.close();
-    for (const endpoint of [...this.rotation.endpoints, ...this.#retired]) endpoint.close();
+    for (const stop of this.#retired.values()) stop();
+    for (const endpoint of [...this.rotation.endpoints, ...this.#retired.keys()]) endpoint.close();
   }
 
   /** Whoever comes while another is at it waits for that. */
@@ -122,8 +126,15 @@ export class Members {
       const endpoint = this.#endpoint(name);
       endpoints.set(endpoint.id, present.get(endpoint.id) ?? endpoint);
     }
-    const gone = this.rotation.replace([...endpoints.values()]);
-    this.#retired.push(...gone);
+    for (const gone of this.rotation.replace([...endpoints.values()])) this.#retire(gone);
+  }
+
+  #retire(endpoint: Endpoint): void {
+    const close = (): void => {
+      this.#retired.delete(endpoint);
+      endpoint.close();
+    };
+    this.#retired.set(endpoint, this.#clock.after(longestCall, close));
   }
 
   #made(names: readonly string[]): Endpoint[] {
