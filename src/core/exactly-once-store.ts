@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import { maxTxnOps } from './check-txn.js';
 import { type Clock, systemClock } from './clock.js';
 import { ClosedError, RefusedError, UnavailableError } from './errors.js';
+import { Patience } from './etcd3-patience.js';
 import { Footprints, footprintOf, writes } from './footprint.js';
 import { ForwardingStore } from './forwarding-store.js';
 import { allMarks, type Mark, markOperations } from './mark.js';
@@ -16,6 +17,8 @@ import { longest } from './validate.js';
 export interface CommitLimits {
   /** Limit for one commit that has none of its own, in milliseconds. @defaultValue 5,000 */
   readonly timeout?: number;
+  /** Limit for one attempt, in milliseconds; longer where that was not enough twice. @defaultValue 500 */
+  readonly attemptTimeout?: number;
   /** Operations that one transaction may have. @defaultValue 128, as etcd's */
   readonly maxTxnOps?: number;
 }
@@ -41,6 +44,7 @@ export class ExactlyOnceStore extends ForwardingStore {
   readonly #timeout: number;
   readonly #maxTxnOps: number;
   readonly #marks: Marks;
+  readonly #patience: Patience;
   readonly #life = new AbortController();
   #forbidden = false;
 
@@ -50,6 +54,7 @@ export class ExactlyOnceStore extends ForwardingStore {
     this.#timeout = options.timeout ?? 5_000;
     this.#maxTxnOps = options.maxTxnOps ?? maxTxnOps;
     this.#marks = new Marks(store, clock);
+    this.#patience = new Patience(options.attemptTimeout ?? 500);
     setMaxListeners(0, this.#life.signal);
   }
 
@@ -91,7 +96,7 @@ export class ExactlyOnceStore extends ForwardingStore {
   ): Promise<TxnReply | undefined> {
     const { store } = this;
     const clock = this.#clock;
-    const patience = Math.min(attemptTimeout, timeout / 2);
+    const most = Math.min(attemptTimeout, timeout / 2);
     const scope = waitScope({ timeout, ...(signal && { signal }) }, this.#life.signal, clock);
     let state: Pick<MarkedCommit, 'outcome' | 'failures'> = {
       outcome: 'not-applied',
@@ -109,7 +114,8 @@ export class ExactlyOnceStore extends ForwardingStore {
           mark,
           txn,
           signal: scope.signal,
-          patience,
+          patience: this.#patience,
+          most,
           clock,
         });
         state = commit;

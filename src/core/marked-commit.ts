@@ -5,8 +5,9 @@ import {
   UnavailableError,
   type WriteOutcome,
 } from './errors.js';
+import type { Patience } from './etcd3-patience.js';
 import type { Found, Mark } from './mark.js';
-import { persist } from './persist.js';
+import { limitAtOneMember, persist } from './persist.js';
 import { recall } from './recall.js';
 import type { CallOptions, Store, Txn, TxnReply } from './store.js';
 import { ranOutOfSpace, wasRefused } from './was-refused.js';
@@ -21,8 +22,10 @@ export interface MarkedCommitParts {
   readonly txn: Txn;
   /** Ends it. */
   readonly signal: AbortSignal;
-  /** Longest wait for one attempt, in milliseconds. */
-  readonly patience: number;
+  /** How long an attempt may take. */
+  readonly patience: Patience;
+  /** Milliseconds that no attempt may exceed. */
+  readonly most: number;
   readonly clock: Clock;
 }
 
@@ -67,11 +70,13 @@ export class MarkedCommit {
   }
 
   async #attempt(limit: CallOptions): Promise<TxnReply> {
-    const { store, mark, txn, signal } = this.#parts;
+    const { store, mark, txn, signal, patience, most, clock } = this.#parts;
     const before = this.outcome;
     this.outcome = 'unknown';
+    const sent = clock.now();
     try {
       const reply = await store.commit(mark.around(txn), limit);
+      patience.answered(clock.now() - sent, limit.timeout ?? most);
       this.outcome = before;
       return reply;
     } catch (error) {
@@ -139,12 +144,9 @@ export class MarkedCommit {
   }
 
   #persist<T>(operation: (limit: CallOptions) => Promise<T>): Promise<T> {
-    const { signal, patience, clock } = this.#parts;
-    return persist(
-      ({ timeout = patience }) => operation({ signal, timeout: Math.min(timeout, patience) }),
-      signal,
-      clock,
-    );
+    const { signal, patience, most, clock } = this.#parts;
+    const limitOf = (tries: number): number => Math.min(limitAtOneMember(patience, tries), most);
+    return persist((limit) => operation({ ...limit, signal }), signal, clock, limitOf);
   }
 
   #unavailable(cause?: unknown): UnavailableError {
