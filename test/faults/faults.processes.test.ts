@@ -1,0 +1,15 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { faults } from './fault.js';
+import { complaints, Sites } from './matrix.js';
+
+// All of them take minutes: that is what `npx tsx test/faults/run.ts` is for.
+const chosen = faults.filter(({ matters }) => matters || process.env['FAULTS'] === 'all');
+
+describe('every verb of a client does what it must', () => {
+  const sites = new Sites();
+  afterAll(() => sites[Symbol.asyncDispose]());
+
+  it.each(chosen)('under: $name', { timeout: 120_000 }, async (fault) => {
+    expect(complaints(await sites.run(fault))).toEqual([]);
+  });
+});

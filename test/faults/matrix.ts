@@ -1,0 +1,27 @@
+import { type Episode, runEpisode } from './episode.js';
+import type { Fault } from './fault.js';
+import { type Site, type SiteKind, startSite } from './site.js';
+
+/** Clusters, each started when it is first needed. */
+export class Sites implements AsyncDisposable {
+  readonly #sites = new Map<SiteKind, Promise<Site>>();
+
+  /** One fault, on the cluster that it needs. */
+  async run(fault: Fault): Promise<Episode> {
+    const { site: kind = 'plain' } = fault;
+    const site = this.#sites.get(kind) ?? startSite(kind);
+    this.#sites.set(kind, site);
+    return runEpisode(await site, fault);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const started = await Promise.allSettled(this.#sites.values());
+    const sites = started.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    await Promise.all(sites.map((site) => site.close()));
+  }
+}
+
+/** What was wrong in an episode, a line each. */
+export function complaints({ cells, wrong }: Episode): string[] {
+  return [...cells.flatMap((cell) => cell.wrong.map((what) => `${cell.verb}: ${what}`)), ...wrong];
+}
