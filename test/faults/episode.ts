@@ -122,7 +122,7 @@ function disappointments(
   const wrong: string[] = [];
   const allowed = new Set<string>();
   if (expected.is === 'rejects') for (const code of expected.with) allowed.add(code);
-  if (expected.is === 'lost') allowed.add(`lost: ${expected.reason}`);
+  if (expected.is === 'lost') for (const reason of expected.reasons) allowed.add(`lost: ${reason}`);
   if (allowed.size > 0 && ![...allowed].some((failure) => failures.has(failure))) {
     wrong.push(`nothing was ${[...allowed].join(' or ')}`);
   }
