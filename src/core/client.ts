@@ -1,14 +1,9 @@
-import { Backoff } from './backoff.js';
-import { checkNumber, checkRead, maxTxnOps } from './check-txn.js';
-import { type Clock, systemClock } from './clock.js';
-import type { Keys } from './key-span.js';
-import type { Data, KeyRange } from './keys.js';
-import { persist } from './persist.js';
 import { type ScanOptions, scan } from './scan.js';
-import { type WaitOptions, waitScope } from './signals.js';
-import { Stm } from './stm.js';
-import type { StmOptions } from './stm-options.js';
-import type { StmFunction } from './stm-run.js';
+import { Stm } from './stm/stm.js';
+import type { StmOptions } from './stm/stm-options.js';
+import type { StmFunction } from './stm/stm-run.js';
+import { type Keys, rangeOf } from './store/key-span.js';
+import type { Data, KeyRange } from './store/keys.js';
 import type {
   CallOptions,
   CommitOptions,
@@ -18,8 +13,13 @@ import type {
   RangeRequest,
   ReadOptions,
   Store,
-} from './store.js';
-import { TxnBuilder } from './txn-builder.js';
+} from './store/store.js';
+import { Backoff } from './time/backoff.js';
+import { type Clock, systemClock } from './time/clock.js';
+import { persist } from './time/persist.js';
+import { type WaitOptions, waitScope } from './time/signals.js';
+import { checkRead, maxTxnOps } from './txn/check-txn.js';
+import { TxnBuilder } from './txn/txn-builder.js';
 import {
   type DeleteOptions,
   type DeleteResult,
@@ -31,8 +31,9 @@ import {
   type RangeOptions,
   rangeRequest,
   type Step,
-} from './txn-steps.js';
-import { Watching, type WatchingOptions } from './watching.js';
+} from './txn/txn-steps.js';
+import { checkNumber } from './validate.js';
+import { Watching, type WatchingOptions } from './watch/watching.js';
 
 /** The revision at which a write took effect. */
 export interface Written {
@@ -171,10 +172,11 @@ export class Client {
    * Follows the changes of a range: `for await (const { type, kv } of client.watch(prefixRange('jobs/')))`. One loop for
    * each watch. It ends with an error that says why, or when the loop is left.
    *
-   * @throws ArgumentError if an option is not usable.
+   * @throws ArgumentError if the range or an option is not usable.
    * @throws ClosedError if the store is closed.
    */
   watch(range: KeyRange, options?: WatchingOptions): Watching {
+    checkRead(rangeOf(range));
     return new Watching(this.#store, range, options, this.#clock);
   }
 

@@ -1,4 +1,4 @@
-import { type Data, toBytes } from './keys.js';
+import { type Data, toBytes } from './store/keys.js';
 
 /** Turns values into bytes and back. `decode` may throw on bytes that it did not make. */
 export interface Codec<T> {

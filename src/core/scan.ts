@@ -1,9 +1,9 @@
-import { checkRead } from './check-txn.js';
-import { ArgumentError } from './errors.js';
-import { keyAfter } from './key-span.js';
-import type { KeyRange } from './keys.js';
-import { onAbort } from './signals.js';
-import type { KeyValue, RangeReply, ReadOptions, Store } from './store.js';
+import { keyAfter } from './store/key-span.js';
+import type { KeyRange } from './store/keys.js';
+import type { KeyValue, RangeReply, ReadOptions, Store } from './store/store.js';
+import { onAbort } from './time/signals.js';
+import { checkRead } from './txn/check-txn.js';
+import { ending, wholeFrom } from './validate.js';
 
 /** How to go through a range. */
 export interface ScanOptions extends ReadOptions {
@@ -26,10 +26,8 @@ export function scan(
   range: KeyRange,
   options: ScanOptions = {},
 ): AsyncIterable<KeyValue> {
-  const { pageSize = 1_000 } = options;
-  if (!(Number.isSafeInteger(pageSize) && pageSize > 0)) {
-    throw new ArgumentError('pageSize', 'a positive whole number', pageSize);
-  }
+  ending(options.signal);
+  const pageSize = wholeFrom(1, 'pageSize', options.pageSize ?? 1_000);
   checkRead({ ...range, ...(options.revision !== undefined && { revision: options.revision }) });
   return { [Symbol.asyncIterator]: () => pages(store, range, pageSize, options) };
 }

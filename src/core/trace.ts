@@ -4,7 +4,7 @@ import {
   type TracingChannel,
   tracingChannel,
 } from 'node:diagnostics_channel';
-import type { LossReason } from './errors.js';
+import type { LossReason } from './store/errors.js';
 
 /** What takes time, by the name of its tracing channel after `etcd-recipes:`. */
 export interface Traces {
@@ -14,6 +14,8 @@ export interface Traces {
     readonly method: string;
     /** As it was configured or found. */
     readonly endpoint: string;
+    /** Whether it asks if the endpoint is well, rather than for what a caller wants. */
+    readonly probe: boolean;
   };
   /** A verb of a recipe that waits for its turn. */
   wait: {
@@ -42,6 +44,28 @@ export interface Notes {
   };
   /** Up to this revision, changes that a watch had yet to see were compacted; 0 if etcd does not say which. */
   gap: { readonly revision: bigint };
+  /** A job of a queue was tried to claim, and `won`, unless another process was faster. */
+  claim: { readonly name: string; readonly won: boolean };
+  /** How many jobs of a queue there are in each state, whenever somebody here asks. */
+  queue: {
+    readonly name: string;
+    readonly ready: number;
+    readonly claimed: number;
+    readonly resting: number;
+    readonly delayed: number;
+    readonly dead: number;
+    readonly done: number;
+  };
+  /**
+   * What this process has done with a job: `waited` milliseconds after it was put, by the wall clocks of both, it was taken, and
+   * `worked` milliseconds after that it was done with.
+   */
+  job: {
+    readonly name: string;
+    readonly event: 'put' | 'taken' | 'done' | 'returned' | 'dead' | 'lost';
+    readonly waited?: number;
+    readonly worked?: number;
+  };
   /** A lease was renewed when so many milliseconds were left until what hangs on it would have been given up. */
   renewal: { readonly lease: bigint; readonly left: number };
   /** What became of a session, with what its own events say: why it was lost or suspended, how long all stood still. */
@@ -50,6 +74,27 @@ export interface Notes {
     readonly reason?: LossReason;
     readonly error?: unknown;
     readonly ms?: number;
+  };
+  /** What became of a registration, a membership or a partitioner, by the name of its event; or of what a balancer did. */
+  event: {
+    readonly recipe: 'service' | 'group' | 'partitioner' | 'balancer';
+    /** The name under which processes meet; of a balancer, that of its service. */
+    readonly name: string;
+    readonly event: string;
+    /** What listeners to the event get. */
+    readonly args: readonly unknown[];
+  };
+  /** A live copy of a range has changed, or become stale, current, or of no use to anybody any more. */
+  view: {
+    /** The prefix or key that is copied, as its namespace has it. */
+    readonly view: string;
+    /** The same for each note of one copy, which all views of a process share that look at the same in the same way. */
+    readonly copy: object;
+    /** How many there are; 0 at the end. */
+    readonly keys: number;
+    readonly isStale: boolean;
+    /** What became of keys, after the first state. */
+    readonly changes: readonly { readonly type: 'added' | 'changed' | 'removed' }[];
   };
   /** A hold ended `held` milliseconds after it was granted: given back, or lost. */
   hold: {

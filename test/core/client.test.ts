@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { Client } from '../../src/core/client.js';
-import { prefixRange } from '../../src/core/keys.js';
+import { prefixRange } from '../../src/core/store/keys.js';
 import {
   ArgumentError,
   CompactedError,
