@@ -1,18 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
+import { folderOf } from '../../src/core/store/keys.js';
 import {
   type Coordinator,
+  type Hold,
   HoldLostError,
   type Store,
   type TxnReply,
   WaitTimeoutError,
 } from '../../src/index.js';
+import { waitFor } from '../../src/testing/index.js';
 import { compact, useEtcd } from '../support/etcd.js';
+import { connectFailing } from '../support/failing.js';
 import { has, noAnswer, override } from '../support/override.js';
 
 const etcd = useEtcd();
-const patience = { timeout: 20_000, interval: 10 };
+const patience = { timeout: 60_000, interval: 10 };
 
 const queued = (name: string, n: number): Promise<void> =>
   vi.waitFor(async () => expect(await etcd.count(folderOf('mutex', name))).toBe(n), patience);
@@ -62,19 +65,20 @@ it('learns that its key was deleted while it was cut off and history was compact
 
 describe.each([2_000, 5_000])('a holder with a TTL of %i ms that falls silent', (ttl) => {
   it('is told of the loss before etcd removes its key, every time', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
-    const round = async (): Promise<{ told: number; removed: number }> => {
+    /** What the hold says of itself when etcd has removed its key. */
+    const round = async (): Promise<string | undefined> => {
       const proxy = await etcd.startProxy();
       const endpoints = [proxy.endpoint];
-      const coordinator = await etcd.connect({ endpoints, session: { ttl } });
-      const hold = await coordinator.mutex(etcd.name()).acquire();
-      const told = new Promise<number>((resolve) => {
-        hold.signal.addEventListener('abort', () => resolve(performance.now()));
-      });
-      const removed = new Promise<number>((resolve) => {
+      // On a machine that is busy elsewhere the lease may come too late, or the session be lost before.
+      const connect = (): Promise<Coordinator> => etcd.connect({ endpoints, session: { ttl } });
+      const coordinator = await waitFor(connect, patience);
+      const hold = await waitFor(() => coordinator.mutex(etcd.name()).acquire(), patience);
+      const removed = new Promise<string | undefined>((resolve) => {
         const listener = {
-          events: () => resolve(performance.now()),
+          // Where our event loop stood still, it may read this before any timer: whoever looks learns all the same.
+          events: () => resolve(hold.signal.aborted ? hold.lost : undefined),
           gap: () => {},
           closed: () => {},
         };
@@ -86,10 +90,12 @@ describe.each([2_000, 5_000])('a holder with a TTL of %i ms that falls silent', 
       });
       await delay(1_200 + 800 * Math.random());
       proxy.blackhole();
-      return { told: await told, removed: await removed };
+      const said = await removed;
+      proxy.heal();
+      return said;
     };
     const rounds = await Promise.all(Array.from({ length: 20 }, round));
-    expect(rounds.filter(({ told, removed }) => told >= removed)).toEqual([]);
+    expect(new Set(rounds)).toEqual(new Set(['no-contact']));
   });
 });
 
@@ -131,6 +137,23 @@ describe('a request that reaches etcd long after it was given up', () => {
     expect((await mutex.inspect()).holder).toBe(undefined);
   });
 
+  it.each<[string, (hold: Hold) => Promise<unknown>]>([
+    ['is told of it', (hold) => vi.waitFor(() => expect(hold.lost).toBe('deleted'), patience)],
+    ['releases it', (hold) => hold.release()],
+  ])(
+    'does not bring back for long a lock whose key somebody deleted, once its holder %s',
+    async (_, learn) => {
+      const { coordinator, deliver } = await connectWithLateWrite();
+      const mutex = coordinator.mutex(etcd.name());
+      const hold = await mutex.acquire();
+      await etcd.admin.commit({ success: [{ delete: { key: hold.key } }] });
+      await deliver();
+      await learn(hold);
+      await queued(mutex.name, 0);
+      expect((await deliver()).succeeded).toBe(false);
+    },
+  );
+
   it('does not take the lock for a try that lost', async () => {
     const { coordinator, deliver } = await connectWithLateWrite();
     const mutex = coordinator.mutex(etcd.name());
@@ -139,6 +162,25 @@ describe('a request that reaches etcd long after it was given up', () => {
     await blocker.release();
     await expect.poll(async () => (await deliver()).succeeded).toBe(false);
     expect((await mutex.inspect()).holder).toBe(undefined);
+  });
+});
+
+describe('a release without an answer', () => {
+  it('counts where the key is gone and the lease is not', async () => {
+    const { coordinator, below } = await connectFailing(etcd);
+    const hold = await coordinator.mutex(etcd.name()).acquire();
+    below.plan('loses its reply');
+    expect(await hold.release()).toBe(true);
+  });
+
+  it('does not where the key may have gone with the lease', async () => {
+    const { coordinator, below } = await connectFailing(etcd);
+    const hold = await coordinator.mutex(etcd.name()).acquire();
+    below.plan(async () => {
+      await etcd.admin.revoke(coordinator.session.id);
+      throw noAnswer();
+    });
+    expect(await hold.release()).toBe(false);
   });
 });
 

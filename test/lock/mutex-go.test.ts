@@ -6,7 +6,7 @@ import { WaitTimeoutError } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
 
 const etcd = useEtcd();
-const patience = { timeout: 15_000, interval: 10 };
+const patience = { timeout: 60_000, interval: 10 };
 
 /** Runs `etcdctl lock`, which prints its key when it holds the lock. */
 function etcdctlLock(name: string): { process: ChildProcess; key: Promise<string> } {

@@ -1,15 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
-import { folderOf, prefixRange } from '../../src/core/keys.js';
+import { folderOf, prefixRange } from '../../src/core/store/keys.js';
 import { start } from '../../src/embed/index.js';
 import { Etcd3Store, UnavailableError } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
 
 const etcd = useEtcd();
-const patience = { timeout: 20_000, interval: 10 };
+const patience = { timeout: 60_000, interval: 10 };
 
 describe('with a member of three that stands still', () => {
-  it('loses at most the calls on their way to it', { timeout: 60_000 }, async () => {
+  it('loses at most the calls on their way to it', { timeout: 180_000 }, async () => {
     await using cluster = await start({ engine: 'etcd', members: 3, unsafeNoFsync: true });
     const leader = await cluster.leader();
     const follower = cluster.members.find((member) => member !== leader);
@@ -31,7 +31,7 @@ describe('with a member of three that stands still', () => {
     store.close();
   });
 
-  it('keeps its hold and its place in line', { timeout: 60_000 }, async () => {
+  it('keeps its hold and its place in line', { timeout: 180_000 }, async () => {
     const cluster = await start({ engine: 'etcd', members: 3, unsafeNoFsync: true });
     const leader = await cluster.leader();
     const follower = cluster.members.find((member) => member !== leader);

@@ -1,15 +1,9 @@
-import { afterAll, describe, expect, it } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
-import {
-  ArgumentError,
-  type Coordinator,
-  HoldLostError,
-  Mutex,
-  Namespace,
-} from '../../src/index.js';
+import { describe, expect, it } from 'vitest';
+import { folderOf } from '../../src/core/store/keys.js';
+import { ArgumentError, HoldLostError, Mutex, Namespace } from '../../src/index.js';
 import { holdSuite } from '../../src/testing/index.js';
 import { useEtcd } from '../support/etcd.js';
-import { FaultyStore, faults } from '../support/faulty-store.js';
+import { runHoldFaults } from '../support/hold-faults.js';
 import { runCases } from '../support/run-cases.js';
 
 const etcd = useEtcd();
@@ -38,7 +32,7 @@ describe('a mutex', () => {
     const coordinator = await etcd.connect();
     const name = etcd.name();
     await using inner = await coordinator.mutex(`${name}/b`).acquire();
-    await using outer = await coordinator.mutex(name).acquire({ timeout: 5_000 });
+    await using outer = await coordinator.mutex(name).acquire({ timeout: 60_000 });
     expect(inner.lost ?? outer.lost).toBe(undefined);
   });
 
@@ -159,29 +153,7 @@ describe('a mutex in Go’s layout', () => {
   runCases(cases);
 });
 
-describe.each(faults)('a mutex where every call first meets: %s', (fault) => {
-  let struck = 0;
-  afterAll(() => {
-    expect(struck).toBeGreaterThan(100);
-  });
-  const cases = holdSuite({
-    admin: etcd.admin,
-    folder,
-    connect: async () => {
-      // Opening a session is one call; its first try fails, and a user would try again.
-      let faulty: FaultyStore | undefined;
-      const open = (): Promise<Coordinator> =>
-        etcd.connect(
-          {},
-          (store) => (faulty ??= new FaultyStore(store, fault, () => (struck += 1))),
-        );
-      return open().catch(open);
-    },
-    lossy: fault.startsWith('lost'),
-    make: (coordinator, name) => coordinator.mutex(name),
-  });
-  runCases(cases);
-});
+runHoldFaults('a mutex', etcd, { folder, make: (coordinator, name) => coordinator.mutex(name) });
 
 it('works on a namespace of a namespace', async () => {
   const coordinator = await etcd.connect();

@@ -1,20 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it, vi } from 'vitest';
-import { folderOf, prefixRange } from '../../src/core/keys.js';
+import { folderOf, prefixRange } from '../../src/core/store/keys.js';
 import { Etcd3Store, type Hold, HoldLostError, Mutex, Session } from '../../src/index.js';
 import { useEtcd } from '../support/etcd.js';
+import { randomFrom } from '../support/random.js';
 
 const etcd = useEtcd();
-const patience = { timeout: 20_000, interval: 10 };
-
-/** Numbers in [0, 1), the same for the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
+const patience = { timeout: 60_000, interval: 10 };
 
 /** What became of all who asked. */
 interface Tally {
@@ -48,7 +40,7 @@ it.each([
 ])(
   'of %i stores with %i sessions each agree on who is next (%i)',
   {
-    timeout: 60_000,
+    timeout: 180_000,
   },
   async (stores, perStore, seed) => {
     const random = randomFrom(seed);
