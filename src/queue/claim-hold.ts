@@ -1,0 +1,143 @@
+import { Hold } from '../core/line/hold.js';
+import type { Inquest } from '../core/line/inquest.js';
+import { fieldsIn, ownerOf } from '../core/line/ticket.js';
+import { RefusedError } from '../core/store/errors.js';
+import { keyId } from '../core/store/keys.js';
+import type { CallOptions, Operation, Store, Txn, WatchEvent } from '../core/store/store.js';
+import { persist } from '../core/time/persist.js';
+import type { Claim } from './claim.js';
+import { JobCancelledError } from './job-cancelled-error.js';
+import { besides, cancelOf } from './queue-keys.js';
+
+/** Where there are many jobs, the end of each waits for others: a watch for each would make that worse. In milliseconds. */
+const watchAfter = 1_000;
+
+/** A job that is worked on: what is done with it is done only while it is. */
+export class ClaimHold extends Hold {
+  /** The record of the job. */
+  readonly record: string;
+  readonly #claim: Claim;
+  readonly #cancellation: Cancelled;
+
+  /** @param onGone - called when the job is claimed by us no more */
+  constructor(store: Store, claim: Claim, onGone: () => void) {
+    const cancellation = new Cancelled(store, claim);
+    super(store, {
+      place: claim,
+      revision: claim.token,
+      get watched() {
+        return [besides(claim.record), ...claim.keys.slice(1).map((key) => ({ key }))];
+      },
+      watchAfter,
+      verify: false,
+      inquest: cancellation,
+      onLost: () => {
+        cancellation.forget();
+        onGone();
+      },
+      onRelease: () => {},
+      onGone,
+    });
+    this.record = claim.record;
+    this.#claim = claim;
+    this.#cancellation = cancellation;
+  }
+
+  /** Why it was lost, if it was cancelled. */
+  get cancellation(): JobCancelledError | undefined {
+    return this.lost === 'deleted' ? this.#cancellation.cause : undefined;
+  }
+
+  /** Looks whether it is ours still: a mark says that the job was cancelled. */
+  suspect(): void {
+    // Where that fails, its own watch tells.
+    this.guarded({ range: { key: this.key, keysOnly: true } }, {}).catch(() => {});
+  }
+
+  /**
+   * Does this, and the claim is over: `txn` deletes it. Goes on through outages for as long as it is held.
+   *
+   * @returns `false` if a condition in `txn` did not hold: then nothing was done
+   * @throws HoldLostError if it is held no more, UnavailableError if that was not known in time; nothing was done, or `outcome` says.
+   */
+  conclude(txn: Txn): Promise<boolean> {
+    const success = [...(txn.success ?? [])];
+    for (const key of this.#claim.keys.slice(1)) success.push({ delete: { key } });
+    // It is used now: what is left counts from here.
+    this.touch();
+    return this.endWith({ ...txn, success }, { timeout: Math.max(1, this.remaining()) });
+  }
+
+  /**
+   * Gives the job up, for others to take: who works on it is told by the signal. Does `operations` with it; where etcd refuses
+   * those, the claim goes all the same.
+   *
+   * @throws the reason of the lease's signal: it goes with the lease.
+   */
+  async giveBack(operations: readonly Operation[]): Promise<void> {
+    this.lose('closed');
+    const { lease, isOurs, keys, record } = this.#claim;
+    const success = [...operations, ...keys.map((key) => ({ delete: { key } }))];
+    // If it was cancelled meanwhile, nobody is there to be told.
+    const failure = [{ delete: { key: cancelOf(record) } }];
+    try {
+      await persist(
+        (limit) => lease.commit(this.store, { compare: isOurs, success, failure }, limit),
+        lease.signal,
+        lease.clock,
+        lease.limitOf,
+      );
+      this.#claim.removed(true);
+    } catch (error) {
+      this.#claim.withdraw();
+      if (!(error instanceof RefusedError)) throw error;
+    }
+  }
+}
+
+/** Whether a job was cancelled while it was worked on here. */
+class Cancelled implements Inquest {
+  cause: JobCancelledError | undefined;
+  readonly #store: Store;
+  readonly #claim: Claim;
+
+  constructor(store: Store, claim: Claim) {
+    this.#store = store;
+    this.#claim = claim;
+  }
+
+  heard(events: readonly WatchEvent[]): void {
+    for (const { type, kv } of events) {
+      if (type === 'put' && keyId(kv.key) === this.#mark) this.#learn(kv.value);
+    }
+  }
+
+  async look(): Promise<void> {
+    const read = this.#ask((limit) => this.#store.read({ key: this.#mark }, limit));
+    // Where the session ends meanwhile, that is why it is lost.
+    const reply = await read.catch(() => undefined);
+    if (reply?.kvs[0]) this.#learn(reply.kvs[0].value);
+  }
+
+  /** It was heard of. */
+  forget(): void {
+    if (!this.cause) return;
+    const success = [{ delete: { key: this.#mark } }];
+    this.#ask((limit) => this.#store.commit({ success }, limit)).catch(() => {});
+  }
+
+  /** @throws once the session has ended, with which the mark goes */
+  #ask<Reply>(call: (limit: CallOptions) => Promise<Reply>): Promise<Reply> {
+    const { signal, clock } = this.#claim.lease;
+    return persist(call, signal, clock);
+  }
+
+  get #mark(): string {
+    return cancelOf(this.#claim.record);
+  }
+
+  #learn(value: Uint8Array): void {
+    const { reason, by, id } = fieldsIn(value);
+    this.cause = new JobCancelledError(String(id), String(reason), ownerOf(by));
+  }
+}

@@ -1,0 +1,235 @@
+import { Emitter } from '../core/events/emitter.js';
+import type { Session } from '../core/session/session.js';
+import { ClosedError, HoldLostError, isLoss } from '../core/store/errors.js';
+import { wasRefused } from '../core/store/refusals.js';
+import { Backoff } from '../core/time/backoff.js';
+import { type Deferred, deferred } from '../core/time/deferred.js';
+import { onAbort, type WaitOptions } from '../core/time/signals.js';
+import { ending, milliseconds, wholeFrom } from '../core/validate.js';
+import type { Job } from './job.js';
+
+/** Milliseconds until it is looked again whether jobs are left that nobody may take yet, or others are about to: at first, and at most. */
+const moments = [20, 1_000] as const;
+
+/** Works on a job: by the job's `signal` it learns that it is to stop. */
+export type Handler<T> = (job: Job<T>) => unknown;
+
+/** How jobs are consumed. */
+export interface ConsumeOptions {
+  /** How many jobs are worked on at a time. @defaultValue 1 */
+  readonly concurrency?: number;
+  /** Ends it, as `close` does. */
+  readonly signal?: AbortSignal;
+}
+
+/** What happens to a consumer's jobs. */
+export interface ConsumerEvents<T> {
+  /** A job was acknowledged. */
+  done: (event: { readonly job: Job<T> }) => void;
+  /** A handler threw, and its job was given back; or it gave it back, or up, by itself: `error` is `undefined` then. */
+  failed: (event: { readonly job: Job<T>; readonly error: unknown }) => void;
+  /** A job was lost while it was worked on, or what became of it could not be written. */
+  lost: (event: { readonly job: Job<T>; readonly error: unknown }) => void;
+  /** No job could be taken; it is tried again. */
+  error: (event: { readonly error: unknown }) => void;
+}
+
+/** Where a consumer gets its jobs. */
+export interface JobSource<T> {
+  /** Waits for a job. */
+  next(wait: WaitOptions): Promise<Job<T>>;
+  /** Takes one if there is one to be taken now. */
+  tryNext(wait: WaitOptions): Promise<Job<T> | undefined>;
+  /** Whether jobs wait whose turn comes without anybody's decision, by etcd's word. */
+  isLeft(options: { readonly signal: AbortSignal }): Promise<boolean>;
+}
+
+/** Works on the jobs of a queue until it is closed. */
+export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisposable {
+  readonly #session: Session;
+  readonly #source: JobSource<T>;
+  readonly #handler: Handler<T>;
+  readonly #stop = new AbortController();
+  readonly #running = new Set<Job<T>>();
+  readonly #loops: Promise<unknown>;
+  #paused: Deferred<void> | undefined;
+  #pausing = new AbortController();
+  #isDraining = false;
+
+  /** @throws ArgumentError if an option is not usable. */
+  constructor(
+    session: Session,
+    source: JobSource<T>,
+    handler: Handler<T>,
+    { concurrency = 1, signal }: ConsumeOptions,
+  ) {
+    super();
+    wholeFrom(1, 'concurrency', concurrency);
+    ending(signal);
+    this.#session = session;
+    this.#source = source;
+    this.#handler = handler;
+    const loops = Array.from({ length: concurrency }, () => this.#loop());
+    this.#loops = session.track(Promise.all(loops));
+    const forget = onAbort(signal, () => void this.close());
+    void this.#loops.then(forget, forget);
+  }
+
+  /** Resolves when it takes no more jobs, and those that it took have come to their end. */
+  get ended(): Promise<unknown> {
+    return this.#loops;
+  }
+
+  /** How many jobs are being worked on. */
+  get size(): number {
+    return this.#running.size;
+  }
+
+  /** Takes no more jobs for now. Those that are worked on go on. */
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = deferred();
+    this.#pausing.abort(new ClosedError('consumer'));
+  }
+
+  /** Takes jobs again. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#pausing = new AbortController();
+    this.#paused.resolve();
+    this.#paused = undefined;
+  }
+
+  /**
+   * Works until no job is ready any more, for whomever, and then closes: what is delayed, rests, or is worked on elsewhere, stays.
+   * Jobs behind one of the same `orderKey` that does are ready: they are waited for until they have had their turn, unless
+   * somebody has to decide first what becomes of that one (`unblock`). Waits for its last jobs as long as they take; `close` ends
+   * it before.
+   */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    this.#pausing.abort(new ClosedError('consumer'));
+    this.resume();
+    await this.#loops;
+    await this.close();
+  }
+
+  /**
+   * Takes no more jobs, and waits for those that are worked on, for `grace` milliseconds; what is not done by then is
+   * given back at once, to be taken by others, and its handler learns of it by the job's signal.
+   *
+   * @throws ArgumentError if `grace` is not a duration.
+   */
+  async close(grace = 5_000): Promise<void> {
+    milliseconds('grace', grace);
+    this.#stop.abort(new ClosedError('consumer'));
+    this.resume();
+    this.#pausing.abort(this.#stop.signal.reason);
+    const ended = new AbortController();
+    void this.#loops.then(() => ended.abort());
+    await this.#session.clock.sleep(grace, ended.signal).catch(() => {});
+    const left = [...this.#running].filter((job) => job.isHeld);
+    await Promise.allSettled(left.map((job) => job.release()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #loop(): Promise<void> {
+    const { signal } = this.#stop;
+    const pause = new Backoff(100, 5_000);
+    const moment = new Backoff(...moments);
+    let finished: Promise<void> = Promise.resolve();
+    while (!signal.aborted) {
+      try {
+        await this.#paused?.promise;
+        // The end of the last is written while the next is taken.
+        const job = await this.#take();
+        await finished;
+        pause.reset();
+        if (job) moment.reset();
+        // Nobody is to begin once it is closed.
+        if (job && signal.aborted) await job.release().finally(() => this.#running.delete(job));
+        else if (job) finished = this.#finish(job, await this.#run(job));
+        else if (this.#isDraining && (await this.#isEmpty(moment))) break;
+      } catch (error) {
+        if (signal.aborted || this.#session.closing.aborted) break;
+        if (!isLoss(error)) this.emit('error', { error });
+        await this.#session.clock.sleep(pause.next(), signal).catch(() => {});
+      }
+    }
+    await finished;
+  }
+
+  /** Gives `undefined` where it is to pause first, or to end. */
+  async #take(): Promise<Job<T> | undefined> {
+    // Who waits is told to do that no more, and goes on without waiting.
+    const { signal } = this.#isDraining ? this.#stop : this.#pausing;
+    try {
+      const wait = { signal };
+      const source = this.#source;
+      const job = await (this.#isDraining ? source.tryNext(wait) : source.next(wait));
+      if (job) this.#running.add(job);
+      return job;
+    } catch (error) {
+      if (signal.aborted && !this.#session.closing.aborted) return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether nothing waits to be worked on: what this process knows may be a moment old. */
+  async #isEmpty(moment: Backoff): Promise<boolean> {
+    const { signal } = this.#stop;
+    const isLeft = await this.#source.isLeft({ signal });
+    if (isLeft) await this.#session.clock.sleep(moment.next(), signal);
+    return !isLeft;
+  }
+
+  async #run(job: Job<T>): Promise<Ended> {
+    try {
+      return { result: await this.#handler(job) };
+    } catch (error) {
+      return { error };
+    } finally {
+      this.#running.delete(job);
+    }
+  }
+
+  /** Acknowledges a job or gives it back, unless its handler did. */
+  async #finish(job: Job<T>, ended: Ended): Promise<void> {
+    const isFailure = 'error' in ended;
+    try {
+      if (job.isHeld) {
+        await (isFailure
+          ? job.nack({ reason: reasonOf(ended.error) })
+          : job.ack({ result: ended.result }));
+      }
+    } catch (error) {
+      // What its handler gave is no result.
+      if (!isFailure && wasRefused(error)) return this.#finish(job, { error });
+      // Its handler may have ended it without waiting for that.
+      if (!isReleased(error)) return void this.emit('lost', { job, error });
+    }
+    if (job.isLost) this.emit('lost', { job, error: ended.error ?? job.signal.reason });
+    else if (!isFailure && job.isDone) this.emit('done', { job });
+    else this.emit('failed', { job, error: ended.error });
+  }
+}
+
+/** How a handler ended. */
+interface Ended {
+  readonly result?: unknown;
+  /** Is there if it threw. */
+  readonly error?: unknown;
+}
+
+/** What is kept of what a handler threw. */
+function reasonOf(error: unknown): string {
+  const said = error instanceof Error ? error.message || error.name : String(error);
+  return said.slice(0, 1_000) || 'no reason';
+}
+
+function isReleased(error: unknown): boolean {
+  return error instanceof HoldLostError && error.reason === 'released';
+}

@@ -1,0 +1,287 @@
+import type { Codec } from '../core/codec.js';
+import { ArgumentError, ConflictError } from '../core/store/errors.js';
+import type { Operation } from '../core/store/store.js';
+import type { Clock } from '../core/time/clock.js';
+import { type Notes, tell } from '../core/trace.js';
+import { milliseconds, nonEmpty } from '../core/validate.js';
+import { encodeResult } from './encode-result.js';
+import type { Failure } from './job-record.js';
+import { JobTxn } from './job-txn.js';
+import { nameOf, untold } from './passage.js';
+import { groupOf, orderOf, progressOf, type QueueKeys } from './queue-keys.js';
+import { type BackoffPolicy, delayAfter, type Exhausted, longestDelay } from './queue-options.js';
+import { again, blocking, buried, done, foundOf, type Taken, untried } from './steps.js';
+import { nameIn } from './unique.js';
+
+/** How a job is acknowledged. */
+export interface AckOptions {
+  /** What is kept as its result, as JSON, where the queue keeps results (`keepResults`). @defaultValue nothing */
+  readonly result?: unknown;
+  /**
+   * Adds to the transaction that acknowledges it: writes of your own, conditions, jobs for this queue or another. All of that
+   * takes effect together with the acknowledgement, once, or not at all.
+   */
+  readonly txn?: (txn: JobTxn) => void;
+}
+
+/** How a job is given back after a failure. */
+export interface NackOptions {
+  /** Why: kept in its history. @defaultValue `'nack'` */
+  readonly reason?: string;
+  /** Milliseconds until it may be taken again. @defaultValue what the queue's `backoff` says */
+  readonly delay?: number;
+}
+
+/** A job that was given up, and deleted, so that what is in order with it goes on. */
+export interface Skipped {
+  readonly id: string;
+  /** What it was in order with. */
+  readonly orderKey: string;
+  /** Why its last attempt failed. */
+  readonly reason: string;
+}
+
+/** What jobs are made with. */
+export interface JobMaker<T> {
+  readonly name: string;
+  readonly keys: QueueKeys;
+  readonly codec: Codec<T>;
+  readonly attempts: number;
+  readonly backoff: BackoffPolicy;
+  readonly onExhausted: Exhausted;
+  /** Is told of a job that was given up for good. */
+  readonly onSkipped: (event: Skipped) => void;
+  readonly clock: Clock;
+  readonly maxBytes: number;
+  /** Bytes that a result may have; `undefined` where none is kept. */
+  readonly maxResultBytes: number | undefined;
+}
+
+/**
+ * A job that was taken from a queue, to be worked on: then acknowledged (`ack`), or given back (`nack`). Nobody else gets it as
+ * long as it is held; `signal` tells when it is not any more, and then whatever is done through it has no effect.
+ */
+export class Job<T> implements AsyncDisposable {
+  /** The name that it got when it was put. */
+  readonly id: string;
+  /** Which attempt at it this is, from 1. */
+  readonly attempt: number;
+  /** How many there are to be at most. */
+  readonly attempts: number;
+  readonly #taken: Taken;
+  readonly #maker: JobMaker<T>;
+  /** When it was taken, by our clock. */
+  readonly #since: number;
+  #value: { readonly decoded: T } | undefined;
+  #isDone = false;
+
+  constructor(taken: Taken, maker: JobMaker<T>) {
+    this.#taken = taken;
+    this.#maker = maker;
+    this.id = nameOf(maker.keys, foundOf(taken));
+    this.attempt = taken.attempt;
+    this.#since = maker.clock.now();
+    tell('job', () => {
+      const waited = Math.max(0, maker.clock.wall() - taken.record.header.at);
+      return { name: maker.name, event: 'taken', waited };
+    });
+    this.attempts = taken.record.header.attempts ?? maker.attempts;
+  }
+
+  /** What was put. @throws what the codec throws */
+  get value(): T {
+    this.#value ??= { decoded: this.#maker.codec.decode(this.#taken.record.value) };
+    return this.#value.decoded;
+  }
+
+  /** The `id` that it was put with. */
+  get name(): string | undefined {
+    return nameIn(this.#taken.record.header);
+  }
+
+  /** What it was put in order with. */
+  get orderKey(): string | undefined {
+    return unescaped(orderOf(this.id));
+  }
+
+  /** The group that it was put in. */
+  get group(): string | undefined {
+    return unescaped(groupOf(this.id));
+  }
+
+  /** The fencing token: larger each time the job is taken. */
+  get token(): bigint {
+    return this.#taken.hold.token;
+  }
+
+  /**
+   * Aborts with a `HoldLostError` when the job is taken from us: the session is lost, its handler gave no sign of life for the
+   * queue's `visibility` (`idle`), or took longer than `maxTime` (`max-hold`), somebody has cancelled it (`deleted`; then its
+   * `cause` is a `JobCancelledError`), or whoever consumes is being closed (`closed`).
+   */
+  get signal(): AbortSignal {
+    return this.#taken.hold.signal;
+  }
+
+  /** The last attempts that failed. */
+  get history(): readonly Failure[] {
+    return this.#taken.record.header.history ?? [];
+  }
+
+  /** When it was put, by the clock of who put it: to look at, not to rely on. */
+  get putAt(): Date {
+    return new Date(this.#taken.record.header.at);
+  }
+
+  /** Which of the queue's `repeats` put it, and for which time; `undefined` for a job that was put otherwise. */
+  get repeat(): { readonly key: string; readonly tick: Date } | undefined {
+    const { repeat } = this.#taken.record.header;
+    return repeat && { key: repeat.key, tick: new Date(repeat.tick) };
+  }
+
+  /** Whether another attempt would be one too many. */
+  get isLastAttempt(): boolean {
+    return this.attempt >= this.attempts;
+  }
+
+  /** Shows that its handler is alive: nobody else gets the job for another `visibility`. @throws HoldLostError if it is lost. */
+  extend(): void {
+    this.signal.throwIfAborted();
+    this.#taken.hold.touch();
+  }
+
+  /**
+   * Tells others how far it is (`queue.get`, `queue.watch`): a sign of life, as `extend`.
+   *
+   * @param value - anything that JSON can express
+   * @throws ArgumentError unless JSON can express it; as `txn().commit`.
+   */
+  async progress(value: unknown): Promise<void> {
+    const encoded = encodeResult(value, this.#maker.maxBytes, 'value');
+    const { hold } = this.#taken;
+    await hold.txn().put(progressOf(hold.record), encoded).commit();
+  }
+
+  /** Begins a transaction that takes effect only while the job is ours; it counts as a sign of life. */
+  txn(): ReturnType<Taken['hold']['txn']> {
+    return this.#taken.hold.txn();
+  }
+
+  /**
+   * It is done: nobody gets it again.
+   *
+   * @throws HoldLostError if it is not ours any more: it has been given to somebody else, or will be; nothing was done.
+   * @throws ConflictError if a condition added in `txn` does not hold; nothing was done, and the job is still ours.
+   * @throws ArgumentError, LimitError if what was added is malformed or too large; nothing was done.
+   * @throws UnavailableError if etcd did not answer for as long as it was ours; `outcome` says whether it may be done.
+   */
+  async ack({ txn: add, result }: AckOptions = {}): Promise<void> {
+    const { keys, maxResultBytes } = this.#maker;
+    const kept = maxResultBytes === undefined ? undefined : encodeResult(result, maxResultBytes);
+    if (add !== undefined && typeof add !== 'function') {
+      throw new ArgumentError('txn', 'a function', add);
+    }
+    const txn = new JobTxn();
+    add?.(txn);
+    const steps = txn.with(done(this.#taken, keys, kept));
+    const isDone = await this.#ended('done', this.#taken.hold.conclude(steps));
+    if (!isDone) throw new ConflictError(`a condition for the end of job ${this.id} does not hold`);
+    this.#isDone = true;
+    this.#taken.ended();
+  }
+
+  /**
+   * It failed, and is to be tried again: after a delay, unless this was its last attempt; then it is given up, as by
+   * `deadLetter`, or as the queue's `onExhausted` says if it has an `orderKey`.
+   *
+   * @throws ArgumentError if an option is not usable; or as `ack`.
+   */
+  async nack({ reason = 'nack', delay }: NackOptions = {}): Promise<void> {
+    nonEmpty('reason', reason);
+    if (delay !== undefined) milliseconds('delay', delay, 0, longestDelay);
+    if (this.isLastAttempt) return this.#giveUp(reason);
+    const { backoff, keys, clock } = this.#maker;
+    const wait = delay ?? delayAfter(backoff, this.attempt, reason);
+    const retry = { reason, delay: wait, at: clock.wall() };
+    const isGone = wait > 0 && this.orderKey === undefined;
+    return this.#conclude('returned', again(this.#taken, keys, retry), isGone);
+  }
+
+  /** It is given up: kept among the dead letters, with its history. @throws as `nack`. */
+  async deadLetter(reason: string): Promise<void> {
+    const { keys, clock } = this.#maker;
+    const failure = { reason: nonEmpty('reason', reason), at: clock.wall() };
+    return this.#conclude('dead', buried(this.#taken, keys, failure), true);
+  }
+
+  /** Gives it back as if it had not been taken: the attempt does not count. The signal aborts (`closed`). */
+  async release(): Promise<void> {
+    await this.#taken.hold.giveBack(untried(this.#taken));
+  }
+
+  /** Whether it is ours: neither lost nor given back nor acknowledged. */
+  get isHeld(): boolean {
+    return this.#taken.hold.remaining() > 0;
+  }
+
+  /** Whether we have acknowledged it. */
+  get isDone(): boolean {
+    return this.#isDone;
+  }
+
+  /** Whether it was taken from us. */
+  get isLost(): boolean {
+    return this.#taken.hold.lost !== undefined;
+  }
+
+  /** Whether it was lost because somebody has cancelled it: the `cause` of the signal's reason tells who, and why. */
+  get isCancelled(): boolean {
+    return this.#taken.hold.cancellation !== undefined;
+  }
+
+  /** Gives it back, unless it was acknowledged or given back. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.isHeld) await this.release();
+  }
+
+  async #giveUp(reason: string): Promise<void> {
+    const { keys, clock, onExhausted, onSkipped } = this.#maker;
+    const { orderKey } = this;
+    if (orderKey === undefined || onExhausted === 'dead-letter') return this.deadLetter(reason);
+    if (onExhausted === 'block') {
+      const steps = blocking(this.#taken, keys, { reason, at: clock.wall() });
+      return this.#conclude('dead', steps, false);
+    }
+    const steps = [...done(this.#taken, keys), untold(keys, [this.id], 'dead', reason)];
+    await this.#conclude('dead', steps, true);
+    onSkipped({ id: this.id, orderKey, reason });
+  }
+
+  async #conclude(
+    event: 'returned' | 'dead',
+    success: readonly Operation[],
+    isGone: boolean,
+  ): Promise<void> {
+    await this.#ended(event, this.#taken.hold.conclude({ success }));
+    if (isGone) this.#taken.ended();
+  }
+
+  /** Passes on what came of its end, and tells who measures. */
+  async #ended(event: Notes['job']['event'], end: Promise<boolean>): Promise<boolean> {
+    const { name, clock } = this.#maker;
+    const told = (what: Notes['job']['event']): void =>
+      tell('job', () => ({ name, event: what, worked: clock.now() - this.#since }));
+    try {
+      const isDone = await end;
+      if (isDone) told(event);
+      return isDone;
+    } catch (error) {
+      if (this.isLost) told('lost');
+      throw error;
+    }
+  }
+}
+
+function unescaped(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : decodeURIComponent(text);
+}

@@ -1,0 +1,255 @@
+import type { HoldCaps } from '../core/line/hold-caps.js';
+import type { Session } from '../core/session/session.js';
+import { ArgumentError, isLoss } from '../core/store/errors.js';
+import { toBytes } from '../core/store/keys.js';
+import type { CallOptions, Operation } from '../core/store/store.js';
+import type { WaitOptions } from '../core/time/signals.js';
+import { tell } from '../core/trace.js';
+import { type BlockedKey, listBlocked, type Unblock, unblock } from './blocked.js';
+import { type ConsumeOptions, Consumer, type Handler, type JobSource } from './consumer.js';
+import { Dispenser } from './dispenser.js';
+import { Entrance } from './entrance.js';
+import { Job, type JobMaker } from './job.js';
+import { Keeper, type Party } from './keeper.js';
+import { isLeft } from './left.js';
+import { ManagedQueue } from './managed-queue.js';
+import { expired, untold } from './passage.js';
+import type { JobOptions, QueueOptions } from './queue-options.js';
+import { RepeatBook } from './repeat-book.js';
+import type { RepeatOptions, Repetition } from './repeat-record.js';
+import { foundOf, type Taken } from './steps.js';
+import type { Put } from './unique.js';
+
+/** What becomes of a put. */
+export interface Receipt extends Put {
+  /** Waits until the job is finished, and gives its result: `queue.finished(id)`. */
+  finished(wait?: WaitOptions): Promise<unknown>;
+}
+
+/**
+ * Jobs that are put by some and taken by others, each by one at a time, in the order in which they were put. A job stays until
+ * it is acknowledged: whoever dies while working on it, or loses touch, leaves it to others.
+ */
+export class Queue<T> extends ManagedQueue<T> {
+  readonly #entrance: Entrance<T>;
+  readonly #maker: JobMaker<T>;
+  readonly #party: Party;
+  /** Of each job that is taken. */
+  readonly #caps: HoldCaps;
+
+  /** @throws ArgumentError if the name is empty or an option is not usable. */
+  constructor(session: Session, name: string, options: QueueOptions<T> = {}) {
+    super(session, name, options);
+    const { keys, codec } = this.parts;
+    const { attempts, backoff, maxBytes, keepResults, onExhausted } = this.parts.options;
+    const { clock } = session;
+    const maxResultBytes = keepResults ? maxBytes : undefined;
+    const { visibility, maxTime } = this.parts.options;
+    this.#caps = { idle: visibility, ...(maxTime !== undefined && { maxHold: maxTime }) };
+    this.#entrance = new Entrance(this.parts);
+    this.#maker = {
+      name,
+      keys,
+      codec,
+      attempts,
+      backoff,
+      clock,
+      maxBytes,
+      maxResultBytes,
+      onExhausted,
+      onSkipped: (event) => void this.emit('skipped', event),
+    };
+    this.#party = {
+      id: Symbol(name),
+      retention: this.parts.options.retention,
+      onSkew: (ahead) => this.emit('skew', { ahead }),
+      onError: (error) => this.emit('error', { error }),
+    };
+  }
+
+  /**
+   * Puts a job. Puts of one process are in the order of the calls; and whatever was put before this was called comes before.
+   *
+   * @throws ArgumentError if an option is not usable, LimitError if the value is too large (`maxBytes`), or the queue is full (`limit`)
+   * and to reject it (`whenFull`), WaitTimeoutError if it was so for all of `timeout`; nothing was put.
+   * @throws UnavailableError if etcd did not answer in time; `outcome` says whether it may have been put: it is never put twice.
+   * @throws RefusedError if etcd refused it; or the reason of `options.signal`, and then it may have been put.
+   */
+  async put(value: T, options: JobOptions = {}): Promise<Receipt> {
+    return this.#receipt(await this.#entrance.send(this.#entrance.parcel(value, options), options));
+  }
+
+  /**
+   * Puts jobs, in their order; as many at once as etcd takes. Where that fails, those before may have been put.
+   *
+   * @throws as `put`.
+   */
+  async putMany(values: Iterable<T>, options: JobOptions = {}): Promise<Receipt[]> {
+    const parcels = Array.from(values, (value) => this.#entrance.parcel(value, options));
+    const sent = parcels.map((parcel) => this.#entrance.send(parcel, options));
+    return (await Promise.all(sent)).map((put) => this.#receipt(put));
+  }
+
+  /**
+   * A step of a transaction that puts a job, for `ack({ txn })`: not with `dedupe.window`. Where there is one already with its `id`
+   * or `dedupe.key`, that step does nothing; the names of jobs that the transaction ends are free after it only.
+   *
+   * @throws ArgumentError, LimitError
+   */
+  enqueuing(value: T, options: Omit<JobOptions, keyof CallOptions> = {}): Operation {
+    return this.#entrance.step(value, options);
+  }
+
+  /**
+   * Waits for a job, and takes it.
+   *
+   * @throws WaitTimeoutError, or the reason of `wait.signal`; ClosedError if the session is closed; RefusedError.
+   */
+  async next(wait: WaitOptions = {}): Promise<Job<T>> {
+    const leave = this.#keeper.join(this.#party);
+    try {
+      return await this.#take(wait);
+    } finally {
+      leave();
+    }
+  }
+
+  /** Takes a job if there is one to be taken now. @throws as `next`. */
+  async tryNext(wait: WaitOptions = {}): Promise<Job<T> | undefined> {
+    const leave = this.#keeper.join(this.#party);
+    try {
+      return await this.#tryTake(wait);
+    } finally {
+      leave();
+    }
+  }
+
+  /** Takes one job after the other; each is to be acknowledged by the loop. Ends with an error as `next`. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Job<T>, void> {
+    for (;;) yield await this.next();
+  }
+
+  /**
+   * Has `handler` work on the jobs, so many at a time: what it resolves with acknowledges a job, what it throws gives it back to be
+   * tried again.
+   *
+   * @throws ArgumentError if an option is not usable.
+   */
+  consume(handler: Handler<T>, options: ConsumeOptions = {}): Consumer<T> {
+    if (typeof handler !== 'function') throw new ArgumentError('handler', 'a function', handler);
+    const source: JobSource<T> = {
+      next: (wait) => this.#take(wait),
+      tryNext: (wait) => this.#tryTake(wait),
+      isLeft: (wait) => isLeft(this.session.store, this.parts.keys, wait),
+    };
+    const consumer = new Consumer(this.session, source, handler, options);
+    const leave = this.#keeper.join(this.#party);
+    void consumer.ended.then(leave, leave);
+    return consumer;
+  }
+
+  /**
+   * Has a job put at each tick of a cron expression, once, as long as somebody takes jobs of this queue: until `unrepeat`. With a
+   * key that is there already it is changed; with another expression or time zone it begins with that now.
+   *
+   * @throws ArgumentError if the key is empty, the expression none, or an option not usable; or as `put`.
+   * @throws LimitError if the value is too large: `maxBytes`, and 700,000 bytes.
+   */
+  async repeat(key: string, cron: string, value: T, options: RepeatOptions = {}): Promise<void> {
+    await this.#repeats.set(key, cron, toBytes(this.#entrance.encode(value)), options);
+  }
+
+  /** Has it put no more; says whether it was. What was put stays. @throws as `put`. */
+  unrepeat(key: string, options: CallOptions = {}): Promise<boolean> {
+    return this.#repeats.delete(key, options);
+  }
+
+  /** The jobs that are put again and again, by key. @throws UnavailableError, RefusedError; what the codec throws. */
+  repeats(options: CallOptions = {}): Promise<Repetition<T>[]> {
+    return this.#repeats.list((value) => this.parts.codec.decode(value), options);
+  }
+
+  get #repeats(): RepeatBook {
+    return new RepeatBook(this.session, this.parts.keys);
+  }
+
+  get #keeper(): Keeper {
+    return Keeper.at(this.session, this.name, this.parts.keys);
+  }
+
+  /** Which orders wait for a job that was given up (`onExhausted: 'block'`). @throws as a read of the store. */
+  blockedKeys(options: CallOptions = {}): Promise<BlockedKey[]> {
+    return listBlocked(this.session.store, this.parts.keys, options);
+  }
+
+  /**
+   * Has an order go on that waits for a job that was given up: `retry` has that tried again, with all its attempts; `dead-letter`
+   * keeps it among the dead letters, and `skip` deletes it.
+   *
+   * @returns `false` if that order is not blocked
+   * @throws ArgumentError if an argument is not usable, RefusedError; UnavailableError, and `outcome` says whether it may be done.
+   */
+  unblock(orderKey: string, how: Unblock, options: CallOptions = {}): Promise<boolean> {
+    return unblock(this.session.store, this.parts.keys, orderKey, how, options);
+  }
+
+  get #dispenser(): Dispenser {
+    const { keys, options } = this.parts;
+    return Dispenser.at(this.session, this.name, keys, options.groupConcurrency);
+  }
+
+  async #take(wait: WaitOptions): Promise<Job<T>> {
+    for (;;) {
+      const job = await this.#checked(await this.#dispenser.take(wait));
+      if (job) return job;
+    }
+  }
+
+  async #tryTake(wait: WaitOptions): Promise<Job<T> | undefined> {
+    for (;;) {
+      const taken = await this.#dispenser.tryTake(wait);
+      const job = taken && (await this.#checked(taken));
+      if (job || !taken) return job;
+    }
+  }
+
+  /** A job to work on; `undefined` for one that was begun too often or waited for too long, and is given up. */
+  #checked(taken: Taken): Job<T> | Promise<undefined> {
+    const job = new Job(taken, this.#maker);
+    taken.hold.cap(this.#caps);
+    const isUsable = job.attempt <= job.attempts && !isExpired(taken);
+    return isUsable ? job : this.#giveUp(taken, job);
+  }
+
+  async #giveUp(taken: Taken, job: Job<T>): Promise<undefined> {
+    try {
+      if (isExpired(taken)) await this.#drop(taken, job.id);
+      else
+        await job.nack({ reason: job.attempts > 0 ? 'its handlers died, or lost it' : 'no job' });
+    } catch (error) {
+      // Whoever has it now does the same.
+      if (!isLoss(error)) throw error;
+    }
+    return undefined;
+  }
+
+  async #drop(taken: Taken, id: string): Promise<void> {
+    const { keys } = this.parts;
+    const { onExpiry } = taken.record.header;
+    const success = expired(keys, foundOf(taken));
+    if (onExpiry === 'delete') success.push(untold(keys, [id], 'dead', 'expired'));
+    await taken.hold.conclude({ success });
+    taken.ended();
+  }
+
+  #receipt({ id, revision, isDuplicate }: Put): Receipt {
+    if (!isDuplicate) tell('job', () => ({ name: this.name, event: 'put' }));
+    return { id, revision, isDuplicate, finished: (wait) => this.finished(id, wait) };
+  }
+}
+
+/** Whether it has waited for longer than it may. */
+function isExpired({ waited, record }: Taken): boolean {
+  const { ttl } = record.header;
+  return ttl !== undefined && waited > ttl;
+}
