@@ -1,9 +1,10 @@
-import { type Data, type KeyRange, keyId, prefixEnd, toBytes } from '../core/keys.js';
+import { isUtf8 } from 'node:buffer';
+import type { AccessControl } from '../core/store/access-control.js';
+import { ForwardingStore } from '../core/store/forwarding-store.js';
+import { type Data, type KeyRange, keyId, prefixEnd, toBytes } from '../core/store/keys.js';
 import type {
-  CallOptions,
   CommitOptions,
   Compare,
-  EndpointHealth,
   KeyValue,
   Operation,
   OperationReply,
@@ -17,87 +18,93 @@ import type {
   WatchEvent,
   WatchListener,
   WatchOptions,
-} from '../core/store.js';
+} from '../core/store/store.js';
 
 /**
  * A part of a store: everything below a prefix, seen without it. Keys cannot be named that lie outside;
- * "to the end of all keys" means the end of the prefix. Leases are those of the whole store.
+ * "to the end of all keys" means the end of the prefix. The key that is the prefix itself lies outside, as no store
+ * has an empty key. Leases are those of the whole store. One in another costs no more than one.
  */
-export class Namespace implements Store {
-  readonly #store: Store;
+export class Namespace extends ForwardingStore {
   readonly #prefix: Buffer;
+  /** The same as text, if it is: before a key that is text too, it costs next to nothing. */
+  readonly #text: string | undefined;
+  /** Where marks may be of those who may write only here. */
+  readonly #marksIn: string | undefined;
+  /** Where it ends. */
+  readonly #end: Data;
 
   constructor(store: Store, prefix: Data) {
-    this.#store = store;
-    this.#prefix = Buffer.from(toBytes(prefix));
+    const outer = store instanceof Namespace ? store : undefined;
+    super(outer ? outer.store : store);
+    this.#prefix = Buffer.concat([outer ? outer.#prefix : Buffer.of(), toBytes(prefix)]);
+    this.#text = isUtf8(this.#prefix) ? this.#prefix.toString() : undefined;
+    this.#marksIn = outer ? outer.#marksIn : this.#text;
+    this.#end = prefixEnd(this.#prefix);
   }
 
-  async read(range: RangeRequest, options?: ReadOptions): Promise<RangeReply> {
-    const reply = await this.#store.read(this.#inside(range), options);
-    return { ...reply, kvs: reply.kvs.map((kv) => this.#stripped(kv)) };
+  /** Whether two stores have the same keys: they are the same, or begin with one prefix in the same. */
+  static isSame(a: Store, b: Store): boolean {
+    if (!(a instanceof Namespace && b instanceof Namespace)) return a === b;
+    return a.#prefix.equals(b.#prefix) && a.store === b.store;
   }
 
-  async commit(txn: Txn, options?: CommitOptions): Promise<TxnReply> {
-    return this.#replyOf(await this.#store.commit(this.#txn(txn), options));
+  /** Whether keys of a store are set apart by a prefix: that it is a namespace, with one that is not empty. */
+  static isPart(store: Store): boolean {
+    return store instanceof Namespace && store.#prefix.length > 0;
   }
 
-  watch(range: KeyRange, listener: WatchListener, options?: WatchOptions): Watch {
+  /** None: users and roles are of the whole store. */
+  override get access(): AccessControl | undefined {
+    return undefined;
+  }
+
+  override async read(range: RangeRequest, options?: ReadOptions): Promise<RangeReply> {
+    const reply = await this.store.read(this.#inside(range), options);
+    return { ...reply, kvs: this.#allStripped(reply.kvs) };
+  }
+
+  override async commit(txn: Txn, options?: CommitOptions): Promise<TxnReply> {
+    const marked = { ...options, marksIn: this.#marksIn };
+    return this.#replyOf(await this.store.commit(this.#txn(txn), marked));
+  }
+
+  override watch(range: KeyRange, listener: WatchListener, options?: WatchOptions): Watch {
     const inner: WatchListener = {
       events: (events) => listener.events(events.map((event) => this.#event(event))),
       gap: (revision) => listener.gap(revision),
       closed: (error) => listener.closed(error),
     };
-    // etcd takes a watch without a key for one of the first key there can be.
-    const { end } = range;
-    const first = end === undefined && toBytes(range.key).length === 0 ? { key: '\0' } : range;
-    return this.#store.watch(this.#inside(first), inner, options);
-  }
-
-  grant(lease: bigint, ttl: number, options?: CallOptions): Promise<number> {
-    return this.#store.grant(lease, ttl, options);
-  }
-
-  keepAlive(lease: bigint, options?: CallOptions): Promise<number> {
-    return this.#store.keepAlive(lease, options);
-  }
-
-  revoke(lease: bigint, options?: CallOptions): Promise<void> {
-    return this.#store.revoke(lease, options);
-  }
-
-  health(options?: CallOptions): Promise<readonly EndpointHealth[]> {
-    return this.#store.health(options);
+    // etcd takes a watch without a key for one from the first key there can be: of its own, not of ours.
+    const first = range.key.length === 0 ? { ...range, key: '\0' } : range;
+    return this.store.watch(this.#inside(first), inner, options);
   }
 
   /** Does nothing: the store belongs to whoever opened it. */
-  close(): void {}
+  override close(): void {}
 
   #inside<R extends KeyRange>(range: R): R {
-    const { key, end } = range;
-    if (end === undefined) return { ...range, key: this.#key(key) };
-    const unbounded = keyId(end) === '\0';
-    return {
-      ...range,
-      key: this.#key(key),
-      end: unbounded ? prefixEnd(this.#prefix) : this.#prefixed(end),
-    };
+    const key = this.#key(range.key);
+    const { end } = range;
+    if (end === undefined) return { ...range, key };
+    // An end without a byte is none, to etcd. With the prefix before it, it would be one, and before all of our keys.
+    if (end.length === 0) return { ...range, key, end: undefined };
+    const isUnbounded = end.length === 1 && keyId(end) === '\0';
+    return { ...range, key, end: isUnbounded ? this.#end : this.#key(end) };
   }
 
   /** A key without a byte stays one, for etcd to refuse: it would be the prefix itself. */
-  #key(key: Data): Buffer {
-    const bytes = toBytes(key);
-    return bytes.length === 0 ? bytes : this.#prefixed(bytes);
-  }
-
-  #prefixed(key: Data): Buffer {
+  #key(key: Data): Data {
+    if (key.length === 0) return key;
+    if (typeof key === 'string' && this.#text !== undefined) return this.#text + key;
     return Buffer.concat([this.#prefix, toBytes(key)]);
   }
 
-  #txn(txn: Txn): Txn {
+  #txn({ compare = [], success = [], failure = [] }: Txn): Txn {
     return {
-      compare: txn.compare?.map((compare: Compare) => this.#inside(compare)) ?? [],
-      success: txn.success?.map((operation) => this.#operation(operation)) ?? [],
-      failure: txn.failure?.map((operation) => this.#operation(operation)) ?? [],
+      compare: compare.map((each: Compare) => this.#inside(each)),
+      success: success.map((operation) => this.#operation(operation)),
+      failure: failure.map((operation) => this.#operation(operation)),
     };
   }
 
@@ -113,9 +120,9 @@ export class Namespace implements Store {
   }
 
   #stepReply(reply: OperationReply): OperationReply {
-    const { txn } = reply;
-    const kvs = reply.kvs.map((kv) => this.#stripped(kv));
-    return { ...reply, kvs, ...(txn && { txn: this.#replyOf(txn) }) };
+    const { kvs, count, txn } = reply;
+    if (txn) return { kvs: this.#allStripped(kvs), count, txn: this.#replyOf(txn) };
+    return kvs.length === 0 ? reply : { kvs: this.#allStripped(kvs), count };
   }
 
   #event({ type, kv, previous }: WatchEvent): WatchEvent {
@@ -123,7 +130,13 @@ export class Namespace implements Store {
     return { type, kv: this.#stripped(kv), ...before };
   }
 
-  #stripped(kv: KeyValue): KeyValue {
-    return { ...kv, key: kv.key.subarray(this.#prefix.length) };
+  #allStripped(kvs: readonly KeyValue[]): readonly KeyValue[] {
+    return kvs.map((kv) => this.#stripped(kv));
+  }
+
+  /** A copy, as others may have been given the same pair. */
+  #stripped({ key, value, createRevision, modRevision, version, lease }: KeyValue): KeyValue {
+    const name = key.subarray(this.#prefix.length);
+    return { key: name, value, createRevision, modRevision, version, lease };
   }
 }
