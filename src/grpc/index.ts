@@ -1,0 +1,2 @@
+export { type ResolverOptions, registerResolver } from './register-resolver.js';
+export type { FollowedInstances } from './service-resolver.js';
