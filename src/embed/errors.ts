@@ -1,4 +1,4 @@
-import { CoordinationError } from '../core/errors.js';
+import { CoordinationError } from '../core/store/errors.js';
 
 const SHOWN_LINES = 8;
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import { FaultFlow, type FlowRules, HEALTHY, reset } from './fault-flow.js';
 
 /** How a fault proxy is started. */

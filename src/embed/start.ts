@@ -1,4 +1,4 @@
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import type { EtcdCluster } from './process/cluster.js';
 import type { EtcdOptions } from './process/options.js';
 import { startEtcd } from './process/start.js';

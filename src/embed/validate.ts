@@ -1,15 +1,27 @@
 import { existsSync } from 'node:fs';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import type { EtcdAutoCompaction, EtcdTlsFiles } from './shared-options.js';
 
 /** Bytes that fit into the address of a socket on every system; Node would cut off the rest without a word. */
 export const LONGEST_SOCKET_PATH = 103;
+
+/** Bytes; of what is longer, etcd would look at the beginning only, or refuse it. */
+const LONGEST_PASSWORD = 72;
 
 // What both engines check. All throw `ArgumentError` naming the option; what is left out passes.
 
 export function checkName(name: string | undefined): void {
   if (name !== undefined && !/^[\w.-]+$/.test(name)) {
     throw new ArgumentError('name', 'letters, digits, "_", "." and "-"', name);
+  }
+}
+
+export function checkAuth(auth: { readonly password: string } | undefined): void {
+  if (auth === undefined) return;
+  nonEmpty('auth.password', auth.password ?? '');
+  const bytes = Buffer.byteLength(auth.password);
+  if (bytes > LONGEST_PASSWORD) {
+    throw new ArgumentError('auth.password', `at most ${LONGEST_PASSWORD} bytes`, bytes);
   }
 }
 

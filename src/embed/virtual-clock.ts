@@ -1,22 +1,31 @@
 import { setImmediate } from 'node:timers/promises';
 import { Mutex } from 'async-mutex';
-import type { Clock } from '../core/clock.js';
-import { ArgumentError } from '../core/errors.js';
-import { onAbort } from '../core/signals.js';
+import { ArgumentError } from '../core/store/errors.js';
+import type { Clock } from '../core/time/clock.js';
+import { onAbort } from '../core/time/signals.js';
+import { type Timed, TimerQueue } from '../core/time/timer-queue.js';
 import { longest } from '../core/validate.js';
-import { TimerQueue } from './timer-queue.js';
+
+interface Timer extends Timed {
+  readonly callback: () => void;
+}
 
 /**
  * A clock that stands still until it is told to go on, so that a test of hours takes milliseconds and always
  * runs the same way. It begins at 0. Give it to whatever takes a `Clock`.
  */
 export class VirtualClock implements Clock {
-  readonly #timers = new TimerQueue();
+  readonly #timers = new TimerQueue<Timer>();
   readonly #advances = new Mutex();
   #now = 0;
 
   /** Milliseconds that have passed on this clock. */
   now(): number {
+    return this.#now;
+  }
+
+  /** The same: on the wall it was the beginning of 1970. */
+  wall(): number {
     return this.#now;
   }
 
@@ -31,7 +40,9 @@ export class VirtualClock implements Clock {
     if (!(typeof ms === 'number' && ms <= longest)) {
       throw new ArgumentError('ms', `a number of milliseconds up to ${longest}`, ms);
     }
-    return this.#timers.add(this.#now + Math.max(0, ms), callback);
+    const timer = { at: this.#now + Math.max(0, ms), callback, turn: 0, place: 0 };
+    this.#timers.add(timer);
+    return () => this.#timers.remove(timer);
   }
 
   /**

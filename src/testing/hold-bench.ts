@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Coordinator } from '../coordinator.js';
-import type { Hold } from '../core/hold.js';
-import { prefixRange } from '../core/keys.js';
-import type { WaitOptions } from '../core/signals.js';
-import type { Store } from '../core/store.js';
+import type { Hold } from '../core/line/hold.js';
+import { prefixRange } from '../core/store/keys.js';
+import type { Store } from '../core/store/store.js';
+import type { WaitOptions } from '../core/time/signals.js';
 import { waitFor } from './wait-for.js';
 
 /** A recipe that gives a hold to one at a time, first come first served. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { HoldLostError, UnavailableError } from '../core/errors.js';
-import type { Hold } from '../core/hold.js';
+import type { Hold } from '../core/line/hold.js';
+import { HoldLostError, UnavailableError } from '../core/store/errors.js';
 import type { HoldBench, HoldCase } from './hold-bench.js';
 
 /** Writes under a hold for as long as no answer comes. */

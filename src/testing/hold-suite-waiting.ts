@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import { ClosedError, HoldLostError, SessionLostError, WaitTimeoutError } from '../core/errors.js';
+import {
+  ClosedError,
+  HoldLostError,
+  SessionLostError,
+  WaitTimeoutError,
+} from '../core/store/errors.js';
 import type { HoldCase } from './hold-bench.js';
 import { forLater, rejection } from './rejection.js';
 

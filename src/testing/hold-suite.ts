@@ -1,4 +1,4 @@
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import { milliseconds } from '../core/validate.js';
 import { HoldBench, type HoldSuiteOptions } from './hold-bench.js';
 import { heldCases } from './hold-suite-held.js';

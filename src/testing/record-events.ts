@@ -1,6 +1,11 @@
-import { systemClock } from '../core/clock.js';
-import { ArgumentError, ClosedError, CoordinationError, WaitTimeoutError } from '../core/errors.js';
-import { abortable, type WaitOptions, waitScope } from '../core/signals.js';
+import {
+  ArgumentError,
+  ClosedError,
+  CoordinationError,
+  WaitTimeoutError,
+} from '../core/store/errors.js';
+import { systemClock } from '../core/time/clock.js';
+import { abortable, type WaitOptions, waitScope } from '../core/time/signals.js';
 import { tap } from './tap.js';
 
 /** The names of the events in a map of events to listeners. */

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { containerWith } from '../container.js';
 import { type Coordinator, connect } from '../coordinator.js';
-import type { Clock } from '../core/clock.js';
-import { ArgumentError, ClosedError } from '../core/errors.js';
-import type { TlsOptions } from '../core/etcd3-options.js';
-import { Etcd3Store } from '../core/etcd3-store.js';
-import type { Session, SessionOptions } from '../core/session.js';
-import type { Store } from '../core/store.js';
+import { Etcd3Store } from '../core/etcd3/etcd3-store.js';
+import type { Etcd3Options, TlsOptions } from '../core/etcd3/options.js';
+import type { Session, SessionOptions } from '../core/session/session.js';
+import { ArgumentError, ClosedError } from '../core/store/errors.js';
+import type { Store } from '../core/store/store.js';
+import type { Clock } from '../core/time/clock.js';
 import type { Faults } from '../embed/server/faults.js';
 import type { InProcessEtcd } from '../embed/server/in-process-etcd.js';
 import type { InProcessOptions } from '../embed/server/options.js';
@@ -40,6 +40,9 @@ export interface TestConnectOptions {
   readonly decorate?: (store: Store) => Store;
 }
 
+/** What a client needs to be let in. */
+type Reach = Pick<Etcd3Options, 'tls' | 'auth'>;
+
 /** An etcd for one suite of tests: it starts in milliseconds, with nothing in it. */
 export class TestEtcd implements AsyncDisposable {
   /** The server, with what is not repeated here. */
@@ -49,15 +52,15 @@ export class TestEtcd implements AsyncDisposable {
   readonly #clock: Clock;
   readonly #coordinators: Coordinator[] = [];
   readonly #stores: Store[] = [];
-  readonly #tls: TlsOptions | undefined;
+  readonly #reach: Reach;
   #stopping: Promise<void> | undefined;
 
   /** @internal */
-  constructor(server: InProcessEtcd, tls?: TlsOptions) {
+  constructor(server: InProcessEtcd, reach: Reach) {
     this.server = server;
     this.store = server.store({ faults: false });
     this.#clock = server.clock;
-    this.#tls = tls;
+    this.#reach = reach;
   }
 
   /**
@@ -77,7 +80,7 @@ export class TestEtcd implements AsyncDisposable {
   }
 
   /**
-   * Connects as a process of its own would. Closed by `stop()` at the latest.
+   * Connects as a process of its own would, and as `root` where etcd asks who that is. Closed by `stop()` at the latest.
    *
    * @throws ArgumentError if an option is not usable
    * @throws ClosedError after `stop()`
@@ -89,7 +92,7 @@ export class TestEtcd implements AsyncDisposable {
     }
     if (this.#stopping) throw new ClosedError('etcd');
     const { endpoints } = this.server;
-    const reach = { endpoints, ...(this.#tls && { tls: this.#tls }) };
+    const reach = { endpoints, ...this.#reach };
     const store = transport === 'grpc' ? new Etcd3Store(reach, this.#clock) : this.server.store();
     this.#stores.push(store);
     const container = containerWith({ clock: this.#clock, store: decorate(store) });
@@ -155,9 +158,13 @@ export async function startTestEtcd(options: TestEtcdOptions = {}): Promise<Test
   if (time !== 'real' && time !== 'virtual') {
     throw new ArgumentError('time', "'real' or 'virtual'", time);
   }
-  const tls = rest.tls && (await clientTls(rest.tls));
-  if (time === 'real') return new TestEtcd(await start(rest), tls);
-  return new TestEtcd(await start({ ...rest, clock: new VirtualClock() }), tls);
+  const { tls, auth } = rest;
+  const reach = {
+    ...(tls && { tls: await clientTls(tls) }),
+    ...(auth && { auth: { user: 'root', password: auth.password } }),
+  };
+  if (time === 'real') return new TestEtcd(await start(rest), reach);
+  return new TestEtcd(await start({ ...rest, clock: new VirtualClock() }), reach);
 }
 
 /** What a client needs to be let in: the server's own certificate serves both sides. */

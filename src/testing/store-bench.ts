@@ -1,5 +1,6 @@
-import { randomBytes, randomUUID } from 'node:crypto';
-import { type Data, type KeyRange, keyId, prefixRange, toBytes } from '../core/keys.js';
+import { randomUUID } from 'node:crypto';
+import { type Data, type KeyRange, keyId, prefixRange, toBytes } from '../core/store/keys.js';
+import { newLeaseId } from '../core/store/lease-id.js';
 import type {
   Compare,
   KeyValue,
@@ -9,7 +10,7 @@ import type {
   Watch,
   WatchEvent,
   WatchOptions,
-} from '../core/store.js';
+} from '../core/store/store.js';
 import { waitFor } from './wait-for.js';
 
 /** A test of the store suite. */
@@ -102,7 +103,7 @@ export class StoreBench {
 
   /** A new lease of a minute, revoked when the case ends. */
   async lease(): Promise<bigint> {
-    const lease = newLease();
+    const lease = newLeaseId();
     await this.store.grant(lease, 60_000);
     this.#leases.push(lease);
     return lease;
@@ -177,9 +178,4 @@ export class StoreBench {
   #isOurs(key: Buffer): boolean {
     return keyId(key).startsWith(keyId(this.#folder));
   }
-}
-
-/** The ID of a lease that nobody else has. */
-export function newLease(): bigint {
-  return (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
 }

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { ClosedError } from '../core/errors.js';
-import type { CallOptions } from '../core/store.js';
+import { ClosedError } from '../core/store/errors.js';
+import { newLeaseId } from '../core/store/lease-id.js';
+import type { CallOptions } from '../core/store/store.js';
 import { forLater, rejection } from './rejection.js';
-import { newLease, type StoreBench, type StoreCase } from './store-bench.js';
+import type { StoreBench, StoreCase } from './store-bench.js';
 
 /** One call of every kind that goes to etcd. */
 function calls(bench: StoreBench, options?: CallOptions): readonly [string, Promise<unknown>][] {
   const { store } = bench;
-  const lease = newLease();
+  const lease = newLeaseId();
   const key = bench.key('a');
   const all: readonly [string, Promise<unknown>][] = [
     ['read', store.read({ key }, options)],

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Compare, KeyValue } from '../core/store.js';
+import type { Compare, KeyValue } from '../core/store/store.js';
 import type { StoreCase } from './store-bench.js';
 
 /** What etcd says that comparisons give when a number is less than, equal to and greater than the other. */

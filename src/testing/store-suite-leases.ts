@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ArgumentError } from '../core/store/errors.js';
+import { newLeaseId } from '../core/store/lease-id.js';
 import { rejection } from './rejection.js';
-import { newLease, type StoreBench, type StoreCase } from './store-bench.js';
+import type { StoreBench, StoreCase } from './store-bench.js';
 
 /** The shortest lease that every etcd grants, in milliseconds. */
 const short = 2_000;
@@ -22,7 +24,7 @@ interface ShortLease {
 /** Grants a short lease and puts a key under it; anew if that took so long that the lease may rightly be gone. */
 async function putShortly(bench: StoreBench, name: string): Promise<ShortLease> {
   for (let left = attempts; ; left -= 1) {
-    const lease = newLease();
+    const lease = newLeaseId();
     const begun = performance.now();
     const granted = await bench.store.grant(lease, short);
     const end = begun + granted;
@@ -56,7 +58,7 @@ export const leaseCases: readonly StoreCase[] = [
   {
     name: 'a lease is granted for at least the milliseconds asked for',
     async run({ store }) {
-      const lease = newLease();
+      const lease = newLeaseId();
       const granted = await store.grant(lease, 29_500);
       assert.ok(granted >= 29_500 && granted < 300_000, `granted ${granted}`);
       await store.revoke(lease);
@@ -65,7 +67,7 @@ export const leaseCases: readonly StoreCase[] = [
   {
     name: 'a lease that is granted again stays as it was',
     async run(bench) {
-      const lease = newLease();
+      const lease = newLeaseId();
       const granted = await bench.store.grant(lease, 60_000);
       await bench.put('a', '', lease);
       assert.equal(await bench.store.grant(lease, 60_000), granted);
@@ -77,7 +79,7 @@ export const leaseCases: readonly StoreCase[] = [
   {
     name: 'a lease has an ID of up to 63 bits, exactly',
     async run({ store }) {
-      const lease = 0x7fff_0000_0000_0000n | newLease();
+      const lease = 0x7fff_0000_0000_0000n | newLeaseId();
       await store.grant(lease, 60_000);
       assert.equal(await store.keepAlive(lease ^ 1n), 0);
       assert.ok((await store.keepAlive(lease)) > 0);
@@ -87,10 +89,10 @@ export const leaseCases: readonly StoreCase[] = [
   {
     name: 'a renewal gives the milliseconds granted, and 0 for a lease that is gone',
     async run({ store }) {
-      const lease = newLease();
+      const lease = newLeaseId();
       const granted = await store.grant(lease, 60_000);
       assert.equal(await store.keepAlive(lease), granted);
-      assert.equal(await store.keepAlive(newLease()), 0);
+      assert.equal(await store.keepAlive(newLeaseId()), 0);
       await store.revoke(lease);
       assert.equal(await store.keepAlive(lease), 0);
     },
@@ -98,7 +100,7 @@ export const leaseCases: readonly StoreCase[] = [
   {
     name: 'renewals that run together each have the answer for their own lease',
     async run({ store }) {
-      const leases = Array.from({ length: 20 }, newLease);
+      const leases = Array.from({ length: 20 }, newLeaseId);
       const granted = leases.map(() => 0);
       for (let i = 0; i < leases.length; i += 2) {
         granted[i] = await store.grant(leases[i] ?? 0n, 60_000 + i * 1_000);
@@ -132,11 +134,25 @@ export const leaseCases: readonly StoreCase[] = [
   {
     name: 'a lease that is gone is revoked without an error',
     async run({ store }) {
-      const lease = newLease();
+      const lease = newLeaseId();
       await store.revoke(lease);
       await store.grant(lease, 60_000);
       await store.revoke(lease);
       await store.revoke(lease);
+    },
+  },
+  {
+    name: 'what cannot be a lease is refused at once',
+    async run({ store }) {
+      for (const ttl of [Number.NaN, Number.POSITIVE_INFINITY, -1, 0]) {
+        await assert.rejects(store.grant(newLeaseId(), ttl), ArgumentError);
+      }
+      for (const lease of [0n, -1n, 2n ** 63n, 1.5 as unknown as bigint]) {
+        await assert.rejects(store.grant(lease, 60_000), ArgumentError);
+        if (lease === 0n) continue;
+        await assert.rejects(store.keepAlive(lease), ArgumentError);
+        await assert.rejects(store.revoke(lease), ArgumentError);
+      }
     },
   },
   {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { RefusedError } from '../core/errors.js';
+import { RefusedError } from '../core/store/errors.js';
+import { newLeaseId } from '../core/store/lease-id.js';
 import { rejection } from './rejection.js';
-import { newLease, type StoreCase } from './store-bench.js';
+import type { StoreCase } from './store-bench.js';
 
 /** What a store says no to; nothing of it takes effect. */
 export const refusalCases: readonly StoreCase[] = [
@@ -44,7 +45,7 @@ export const refusalCases: readonly StoreCase[] = [
     async run(bench) {
       const success = [
         { put: { key: bench.key('a'), value: '' } },
-        { put: { key: bench.key('b'), value: '', lease: newLease() } },
+        { put: { key: bench.key('b'), value: '', lease: newLeaseId() } },
       ];
       const error = await rejection(bench.store.commit({ success }));
       assert.ok(error instanceof RefusedError);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import type { StoreCase } from './store-bench.js';
 
 /** Where in history watches begin. */
@@ -45,9 +45,9 @@ export const watchStartCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'a watch cannot begin before there was anything',
+    name: 'a watch cannot begin before there was anything, nor at what is no revision',
     async run(bench) {
-      for (const from of [0n, -1n]) {
+      for (const from of [0n, -1n, 1 as unknown as bigint]) {
         assert.throws(() => bench.record(bench.all, { from }), ArgumentError);
       }
     },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { RefusedError } from '../core/errors.js';
+import { RefusedError } from '../core/store/errors.js';
 import type { StoreCase } from './store-bench.js';
 import { watchStartCases } from './store-suite-watch-starts.js';
 

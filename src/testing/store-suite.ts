@@ -1,5 +1,5 @@
-import { ArgumentError } from '../core/errors.js';
-import type { Store } from '../core/store.js';
+import { ArgumentError } from '../core/store/errors.js';
+import type { Store } from '../core/store/store.js';
 import { milliseconds } from '../core/validate.js';
 import { StoreBench } from './store-bench.js';
 import { callCases } from './store-suite-calls.js';

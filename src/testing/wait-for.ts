@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { inspect } from 'node:util';
-import { ArgumentError, CoordinationError } from '../core/errors.js';
-import { abortable, onAbort, type WaitOptions } from '../core/signals.js';
+import { ArgumentError, CoordinationError } from '../core/store/errors.js';
+import { abortable, onAbort, type WaitOptions } from '../core/time/signals.js';
 import { milliseconds } from '../core/validate.js';
 
 /** How long to wait for a condition, and how often to look. */

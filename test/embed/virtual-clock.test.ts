@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { ArgumentError } from '../../src/core/errors.js';
+import { ArgumentError } from '../../src/core/store/errors.js';
 import { VirtualClock } from '../../src/embed/virtual-clock.js';
 
 /** The times at which timers run that are due at `times`. */

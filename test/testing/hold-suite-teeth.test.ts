@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
+import { folderOf } from '../../src/core/store/keys.js';
 import type { Coordinator, Hold, Mutex, WaitOptions } from '../../src/index.js';
 import { type HoldRecipe, holdSuite } from '../../src/testing/index.js';
 import { rejection } from '../../src/testing/rejection.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { Emitter } from '../../src/core/emitter.js';
+import { Emitter } from '../../src/core/events/emitter.js';
 import { ArgumentError, ClosedError, CoordinationError } from '../../src/index.js';
 import { recordEvents } from '../../src/testing/index.js';
 import { useEtcd } from '../support/etcd.js';

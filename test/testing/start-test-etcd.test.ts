@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
+import { folderOf } from '../../src/core/store/keys.js';
 import {
   ArgumentError,
   ClosedError,
@@ -114,6 +114,12 @@ it('serves and connects over TLS', async () => {
   }
 });
 
+it.each(['direct', 'grpc'] as const)('connects as root where etcd asks: %s', async (transport) => {
+  await using etcd = await startTestEtcd({ auth: { password: 'secret' } });
+  const coordinator = await etcd.connect({ transport });
+  expect(await (await coordinator.mutex('m').acquire()).release()).toBe(true);
+});
+
 it('says that time is real when it is told to advance', async () => {
   await using etcd = await startTestEtcd();
   await expect(etcd.advance(1)).rejects.toThrow(CoordinationError);
@@ -137,6 +143,9 @@ it.each<TestConnectOptions['transport']>(['direct', 'grpc'])(
   },
 );
 
+/** What a put by itself may be sent as. */
+const writing: Fault['rpc'] = ['KV.Txn', 'KV.Put'];
+
 describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
   'a fault, met over %s,',
   (transport) => {
@@ -154,7 +163,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
 
     it('that drops the request leaves no effect', async () => {
       await set(async (etcd, put) => {
-        const fault = etcd.faults.add({ rpc: 'KV.Txn', kind: 'drop-request', times: 1 });
+        const fault = etcd.faults.add({ rpc: writing, kind: 'drop-request', times: 1 });
         await expect(put('a')).rejects.toMatchObject({ outcome: 'unknown' });
         expect([fault.hits, await exists(etcd, 'a')]).toEqual([1, false]);
         await put('a');
@@ -164,7 +173,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
 
     it('that drops the reply comes after the effect', async () => {
       await set(async (etcd, put) => {
-        etcd.faults.add({ rpc: 'KV.Txn', kind: 'drop-reply', times: 2 });
+        etcd.faults.add({ rpc: writing, kind: 'drop-reply', times: 2 });
         await expect(put('a')).rejects.toBeInstanceOf(UnavailableError);
         expect(await exists(etcd, 'a')).toBe(true);
       });
@@ -172,12 +181,12 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
 
     it('that delays brings the effect later, unless the call was given up', async () => {
       await set(async (etcd, put) => {
-        etcd.faults.add({ rpc: 'KV.Txn', kind: 'delay', delay: 30, times: 1 });
+        etcd.faults.add({ rpc: writing, kind: 'delay', delay: 30, times: 1 });
         const late = put('a');
         expect(await exists(etcd, 'a')).toBe(false);
         await late;
         expect(await exists(etcd, 'a')).toBe(true);
-        etcd.faults.add({ rpc: 'KV.Txn', kind: 'delay', delay: 2_500, times: 1 });
+        etcd.faults.add({ rpc: writing, kind: 'delay', delay: 2_500, times: 1 });
         await expect(put('b')).rejects.toMatchObject({ outcome: 'unknown' });
         await new Promise((resolve) => setTimeout(resolve, 600));
         expect(await exists(etcd, 'b')).toBe(false);
@@ -199,7 +208,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
 
     it('that hangs ends with the patience of the caller, or with the fault', async () => {
       await set(async (etcd, put) => {
-        const fault = etcd.faults.add({ rpc: 'KV.Txn', kind: 'hang' });
+        const fault = etcd.faults.add({ rpc: writing, kind: 'hang' });
         await expect(put('a')).rejects.toMatchObject({ outcome: 'unknown' });
         const hanging = put('a').catch((error: unknown) => error);
         await expect.poll(() => fault.hits).toBe(2);
@@ -211,7 +220,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
 
     it('that drops the reply drops a refusal as well', async () => {
       await set(async (etcd, put) => {
-        etcd.faults.add({ rpc: 'KV.Txn', kind: 'drop-reply', times: 2 });
+        etcd.faults.add({ rpc: writing, kind: 'drop-reply', times: 2 });
         await expect(put('')).rejects.toBeInstanceOf(UnavailableError);
       });
     });
@@ -246,7 +255,7 @@ describe.each<NonNullable<TestConnectOptions['transport']>>(['direct', 'grpc'])(
       const strikes = async (seed: number): Promise<string> => {
         let pattern = '';
         await set(async (etcd, put) => {
-          etcd.faults.add({ rpc: 'KV.Txn', kind: 'drop-request', probability: 0.3, seed });
+          etcd.faults.add({ rpc: writing, kind: 'drop-request', probability: 0.3, seed });
           for (let i = 0; i < 40; i += 1) {
             pattern += await put('a').then(
               () => '.',

@@ -409,10 +409,14 @@ const faults: Record<string, readonly [caught: string, Fault]> = {
   'passes leases on as floating point numbers': [
     'a lease has an ID of up to 63 bits, exactly',
     (store) => ({
-      grant: (lease, ...args) => store.grant(BigInt.asIntN(63, BigInt(Number(lease))), ...args),
+      grant: (lease, ...args) => store.grant(BigInt.asIntN(64, BigInt(Number(lease))), ...args),
       keepAlive: (lease, ...args) =>
-        store.keepAlive(BigInt.asIntN(63, BigInt(Number(lease))), ...args),
+        store.keepAlive(BigInt.asIntN(64, BigInt(Number(lease))), ...args),
     }),
+  ],
+  'has etcd make what it can of a lease': [
+    'what cannot be a lease is refused at once',
+    (store) => ({ grant: (lease, ttl, ...args) => store.grant(lease, ttl || 1, ...args) }),
   ],
   'renews what is gone': [
     'a renewal gives the milliseconds granted, and 0 for a lease that is gone',

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/store/errors.js';
 import type { EtcdTlsFiles } from '../shared-options.js';
 import type { MemberLayout } from './layout.js';
 import type { EtcdOptions } from './options.js';

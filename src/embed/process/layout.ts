@@ -1,6 +1,6 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/store/errors.js';
 import type { EtcdOptions } from './options.js';
 import { freePorts } from './ports.js';
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { ClosedError } from '../../core/errors.js';
+import { ClosedError } from '../../core/store/errors.js';
 import { EtcdStartError } from '../errors.js';
 import { autoCertificate } from './auto-tls.js';
 import { type EtcdExit, EtcdProcess } from './etcd-process.js';

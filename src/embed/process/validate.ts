@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/store/errors.js';
 import {
+  checkAuth,
   checkAutoCompaction,
   checkName,
   checkTls,
@@ -113,9 +114,7 @@ function checkTexts(options: EtcdOptions): void {
     nonEmpty(option, options[option]);
   }
   oneOf('logLevel', options.logLevel, LOG_LEVELS);
-  if (options.auth !== undefined) {
-    nonEmpty('auth.password', options.auth.password ?? '');
-  }
+  checkAuth(options.auth);
   for (const flag of options.flags ?? []) {
     if (typeof flag !== 'string' || !/^--[a-z]/.test(flag)) {
       throw new ArgumentError('flags', 'texts like "--flag=value"', flag);

@@ -1,4 +1,4 @@
-import type { Clock } from '../../core/clock.js';
+import type { Clock } from '../../core/time/clock.js';
 import { longest } from '../../core/validate.js';
 import type { EtcdAutoCompaction } from '../shared-options.js';
 import type { MvccStore } from './mvcc/store.js';

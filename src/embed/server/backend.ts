@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../../core/clock.js';
+import type { Clock } from '../../core/time/clock.js';
 import type { EtcdAutoCompaction } from '../shared-options.js';
+import { type Access, unrestricted } from './auth/access.js';
+import { AuthStore } from './auth/auth-store.js';
 import { type AutoCompaction, autoCompaction } from './auto-compaction.js';
 import { Kv } from './kv/kv.js';
 import { Leases } from './lease/leases.js';
@@ -23,17 +25,20 @@ export interface BackendOptions {
   readonly maxTxnOps: number;
   readonly maxRequestBytes: number;
   /** Milliseconds. */
+  readonly authTokenTtl: number;
+  /** Milliseconds. */
   readonly watchProgressInterval: number;
   /** Without it history is kept. */
   readonly autoCompaction?: EtcdAutoCompaction;
 }
 
-/** An etcd without a way to reach it: the store, its leases, its watches, and who it is. */
+/** An etcd without a way to reach it: the store, its leases, its watches, its users, and who it is. */
 export class Backend {
   readonly store: MvccStore;
   readonly leases: Leases;
   readonly watches: Watches;
   readonly kv: Kv;
+  readonly auth: AuthStore;
   readonly clock: Clock;
   readonly memberId: bigint = randomBytes(8).readBigUInt64LE() | 1n;
   readonly #clusterId: bigint = randomBytes(8).readBigUInt64LE() | 1n;
@@ -41,7 +46,7 @@ export class Backend {
   readonly #autoCompaction: AutoCompaction;
 
   constructor(options: BackendOptions) {
-    const { clock, maxTxnOps, minLeaseTtl } = options;
+    const { clock, maxTxnOps, minLeaseTtl, authTokenTtl } = options;
     this.#options = options;
     this.clock = clock;
     this.store = new MvccStore((changes) => {
@@ -52,7 +57,8 @@ export class Backend {
     this.#autoCompaction = autoCompaction(options.autoCompaction, this.store, clock);
     this.leases = new Leases(this.store, clock, { minTtl: minLeaseTtl });
     this.watches = new Watches(this.store);
-    this.kv = new Kv(this.store, (id) => this.leases.has(id), maxTxnOps);
+    this.kv = new Kv(this.store, this.leases, maxTxnOps);
+    this.auth = new AuthStore(clock, { tokenTtl: authTokenTtl });
   }
 
   get maxRequestBytes(): number {
@@ -70,8 +76,12 @@ export class Backend {
   }
 
   /** The watches of one client; see `WatchStream`. */
-  watchStream(send: (response: Init<WatchResponse>) => boolean): WatchStream {
+  watchStream(
+    send: (response: Init<WatchResponse>) => boolean,
+    access: Access = unrestricted,
+  ): WatchStream {
     const parts = {
+      access,
       store: this.store,
       watches: this.watches,
       clock: this.clock,

@@ -1,10 +1,11 @@
 import { status } from '@grpc/grpc-js';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
-import type { Clock } from '../../core/clock.js';
-import { ArgumentError } from '../../core/errors.js';
-import { onAbort } from '../../core/signals.js';
+import { ArgumentError } from '../../core/store/errors.js';
+import type { Clock } from '../../core/time/clock.js';
+import { onAbort } from '../../core/time/signals.js';
 import { milliseconds } from '../../core/validate.js';
+import { integer } from '../validate.js';
 import { EtcdError } from './errors.js';
 
 /** The calls that can be made to fail; the last two are streams, where each message of the client counts. */
@@ -23,6 +24,23 @@ const RPC_NAMES = [
   'Maintenance.Status',
   'Maintenance.Alarm',
   'Health.Check',
+  'Auth.AuthEnable',
+  'Auth.AuthDisable',
+  'Auth.AuthStatus',
+  'Auth.Authenticate',
+  'Auth.UserAdd',
+  'Auth.UserGet',
+  'Auth.UserList',
+  'Auth.UserDelete',
+  'Auth.UserChangePassword',
+  'Auth.UserGrantRole',
+  'Auth.UserRevokeRole',
+  'Auth.RoleAdd',
+  'Auth.RoleGet',
+  'Auth.RoleList',
+  'Auth.RoleDelete',
+  'Auth.RoleGrantPermission',
+  'Auth.RoleRevokePermission',
   'Lease.LeaseKeepAlive',
   'Watch.Watch',
 ] as const;
@@ -202,15 +220,11 @@ function checkFault({ rpc, kind, times, probability, seed, delay, code, message 
     throw new ArgumentError('rpc', `one or some of ${names.join(', ')}`, rpc);
   }
   if (!kinds.includes(kind)) throw new ArgumentError('kind', `one of ${kinds.join(', ')}`, kind);
-  if (times !== undefined && !(Number.isSafeInteger(times) && times >= 1)) {
-    throw new ArgumentError('times', 'a whole number >= 1', times);
-  }
+  integer('times', times, 1);
   if (probability !== undefined && !(probability >= 0 && probability <= 1)) {
     throw new ArgumentError('probability', 'a number from 0 to 1', probability);
   }
-  if (seed !== undefined && !Number.isSafeInteger(seed)) {
-    throw new ArgumentError('seed', 'a whole number', seed);
-  }
+  integer('seed', seed);
   milliseconds('delay', delay ?? 0);
   // The enumeration has the numbers as keys too.
   if (code !== undefined && (typeof status[code] !== 'number' || code === 'OK')) {

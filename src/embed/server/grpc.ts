@@ -2,6 +2,7 @@ import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
   type handleUnaryCall,
+  type Metadata,
   Server,
   type ServerDuplexStream,
   type ServerWritableStream,
@@ -10,13 +11,15 @@ import {
 } from '@grpc/grpc-js';
 import { longest } from '../../core/validate.js';
 import type { EtcdPings } from '../shared-options.js';
+import { Caller } from './auth/caller.js';
 import type { Backend } from './backend.js';
 import { EtcdError, refusal } from './errors.js';
 import type { Faults, RpcName } from './faults.js';
 import { addMethod, type MethodKind } from './grpc-method.js';
+import { allowWrites } from './kv/permissions.js';
 import { checkRangeStream, inPieces } from './kv/range-stream.js';
 import { refuseTheRest } from './not-served.js';
-import type { UnaryRpc } from './rpcs.js';
+import type { UnaryRpc } from './unary-rpc.js';
 import { HealthCheckResponse } from './wire/cluster.js';
 import type { Codec, Init } from './wire/codec.js';
 import { RangeRequest, type RangeResponse, RangeStreamResponse } from './wire/kv.js';
@@ -72,7 +75,8 @@ export function grpcServer(served: Served): Server {
     serve(stream, 'Lease.LeaseKeepAlive', LeaseId, served, keepAlives(backend, stream));
   });
   add('Watch.Watch', 'duplex', WatchResponse, (stream) => {
-    const user = backend.watchStream((response) => stream.write(whole(backend, response)));
+    const send = (response: Init<WatchResponse>): boolean => stream.write(whole(backend, response));
+    const user = backend.watchStream(send, callerOf(backend, stream));
     serve(stream, 'Watch.Watch', WatchRequest, served, user);
   });
   add(
@@ -97,9 +101,10 @@ function unary(
       if (call.cancelled) throw new EtcdError(status.CANCELLED, 'context canceled');
       const { request: bytes } = call;
       const request = parse(backend, bytes, (message) => rpc.decode(message));
-      return rpc.run(request, () => {
+      const caller = callerOf(backend, call, () => {
         if (bytes.length + ENVELOPE > backend.maxRequestBytes) throw refusal('requestTooLarge');
       });
+      return rpc.run(request, caller);
     };
     if (!faults.none) {
       void settle(faults.run(name, act, goneOf(call)), done);
@@ -120,7 +125,7 @@ async function rangeStream(
   const read = (): Init<RangeResponse> => {
     const request = parse(backend, stream.request, (b) => RangeRequest.decode(b));
     checkRangeStream(request);
-    const result = backend.kv.range(request);
+    const result = backend.kv.range(request, callerOf(backend, stream));
     return { ...result, header: backend.header(result.header) };
   };
   try {
@@ -192,13 +197,26 @@ function serve<Request extends object, Reply extends object>(
 }
 
 function keepAlives(backend: Backend, stream: Stream<LeaseKeepAliveResponse>): StreamUser<LeaseId> {
+  const caller = callerOf(backend, stream);
   return {
     request({ id }) {
+      caller.requireUser();
+      allowWrites(caller, backend.leases.keysOf(id));
       // etcd's header tells of the time before the renewal.
       const header = backend.header();
       stream.write({ header, id, ttl: backend.leases.keepAlive(id) });
     },
   };
+}
+
+/** Whoever sent the token that goes with a call; etcd takes it under two names. */
+function callerOf(
+  { auth }: Backend,
+  { metadata }: { readonly metadata: Metadata },
+  checkSize?: () => void,
+): Caller {
+  const [token] = [...metadata.get('token'), ...metadata.get('authorization')];
+  return new Caller(auth, token?.toString().replace(/^Bearer /, ''), checkSize);
 }
 
 function whole(backend: Backend, response: Init<WatchResponse>): Init<WatchResponse> {

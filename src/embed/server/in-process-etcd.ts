@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Server } from '@grpc/grpc-js';
-import { type Clock, systemClock } from '../../core/clock.js';
-import { ClosedError, CoordinationError } from '../../core/errors.js';
-import type { Store } from '../../core/store.js';
+import { ClosedError, CoordinationError } from '../../core/store/errors.js';
+import type { Store } from '../../core/store/store.js';
+import { type Clock, systemClock } from '../../core/time/clock.js';
 import { VirtualClock } from '../virtual-clock.js';
 import { Backend } from './backend.js';
 import { DirectStore } from './direct/direct-store.js';
@@ -69,6 +69,7 @@ export class InProcessEtcd implements AsyncDisposable {
   static async start(given: InProcessOptions): Promise<InProcessEtcd> {
     const options = resolveOptions(given);
     const backend = new Backend(options);
+    if (options.auth) backend.auth.setUp(Buffer.from(options.auth.password).toString('latin1'));
     const faults = new Faults(options.clock);
     const clientUrls: string[] = [];
     const rpcs = unaryRpcs(backend, { name: options.name, clientUrls });

@@ -10,15 +10,6 @@ interface NotServed {
 
 const notServed: readonly NotServed[] = [
   {
-    what: 'users and permissions: everybody may do everything',
-    kind: 'unary',
-    service: 'Auth',
-    methods:
-      'AuthEnable AuthDisable AuthStatus Authenticate UserAdd UserGet UserList UserDelete ' +
-      'UserChangePassword UserGrantRole UserRevokeRole RoleAdd RoleGet RoleList RoleDelete ' +
-      'RoleGrantPermission RoleRevokePermission',
-  },
-  {
     what: 'changes of membership: it is the only member',
     kind: 'unary',
     service: 'Cluster',

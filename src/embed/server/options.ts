@@ -1,8 +1,9 @@
-import { type Clock, systemClock } from '../../core/clock.js';
-import { ArgumentError } from '../../core/errors.js';
+import { ArgumentError } from '../../core/store/errors.js';
+import { type Clock, systemClock } from '../../core/time/clock.js';
 import { milliseconds } from '../../core/validate.js';
 import type { EtcdAutoCompaction, EtcdPings, EtcdTlsFiles } from '../shared-options.js';
 import {
+  checkAuth,
   checkAutoCompaction,
   checkName,
   checkTls,
@@ -32,6 +33,17 @@ export interface InProcessOptions {
    * @defaultValue real time
    */
   readonly clock?: Clock;
+  /**
+   * Creates the user `root` with this password and enables authentication: clients have to say who they are, and may
+   * do what etcd lets them. `store()` may do everything.
+   * @defaultValue no authentication until a client enables it
+   */
+  readonly auth?: { readonly password: string };
+  /**
+   * Milliseconds a token lives after its last use.
+   * @defaultValue 300000
+   */
+  readonly authTokenTtl?: number;
   /**
    * Milliseconds; leases asked for less get so much, in whole seconds.
    * @defaultValue 2000, like etcd with its default election timeout
@@ -70,9 +82,9 @@ const PINGS = { interval: 60_000, timeout: 20_000 };
 
 /** All of them, with defaults filled in. */
 export type ResolvedOptions = Required<
-  Omit<InProcessOptions, 'engine' | 'tls' | 'autoCompaction'>
+  Omit<InProcessOptions, 'engine' | 'tls' | 'auth' | 'autoCompaction'>
 > &
-  Pick<InProcessOptions, 'tls' | 'autoCompaction'>;
+  Pick<InProcessOptions, 'tls' | 'auth' | 'autoCompaction'>;
 
 /** Real time that does not keep the process alive. */
 const backgroundClock: Clock = {
@@ -91,6 +103,7 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
     listenClientUrls: [`${scheme}://127.0.0.1:0`],
     clock: backgroundClock,
     minLeaseTtl: 2000,
+    authTokenTtl: 300_000,
     maxTxnOps: 128,
     maxRequestBytes: 1.5 * 1024 * 1024,
     watchProgressInterval: 600_000,
@@ -112,6 +125,8 @@ export function resolveOptions(options: InProcessOptions): ResolvedOptions {
     );
   }
   checkTls('tls', options.tls);
+  checkAuth(options.auth);
+  milliseconds('authTokenTtl', resolved.authTokenTtl, 1000);
   milliseconds('minLeaseTtl', resolved.minLeaseTtl, 1);
   milliseconds('watchProgressInterval', resolved.watchProgressInterval, 1);
   integer('maxTxnOps', resolved.maxTxnOps, 1);

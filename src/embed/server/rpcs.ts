@@ -1,35 +1,25 @@
 import { status } from '@grpc/grpc-js';
+import { authRpcs } from './auth-rpcs.js';
 import type { Backend } from './backend.js';
 import { EtcdError } from './errors.js';
 import type { RpcName } from './faults.js';
-import type { CheckSize } from './kv/kv.js';
+import { allowReads, allowWrites } from './kv/permissions.js';
+import { define, rpc, type UnaryRpc } from './unary-rpc.js';
 import {
+  AlarmRequest,
   AlarmResponse,
   HealthCheckRequest,
   HealthCheckResponse,
   MemberListResponse,
   StatusResponse,
 } from './wire/cluster.js';
-import type { Codec, Init } from './wire/codec.js';
-import { Empty, type ResponseHeader } from './wire/common.js';
+import type { Init } from './wire/codec.js';
+import { Empty } from './wire/common.js';
 import * as kv from './wire/kv.js';
 import * as lease from './wire/lease.js';
 
 /** The version of etcd whose behaviour this is. */
 export const VERSION = '3.7.3';
-
-/** A call with one request and one reply, whose types only its own functions know. */
-export interface UnaryRpc {
-  /** @throws Error if the bytes are no such request. */
-  decode(bytes: Uint8Array): object;
-  encode(reply: object): Buffer;
-  /**
-   * Calls `checkSize` for a request that is in order and goes through consensus.
-   *
-   * @throws EtcdError where etcd refuses.
-   */
-  run(request: object, checkSize: CheckSize): object;
-}
 
 /** Who is served, as far as clients may know. */
 export interface Identity {
@@ -43,6 +33,7 @@ export function unaryRpcs(backend: Backend, identity: Identity): ReadonlyMap<Rpc
     ...kvRpcs(backend),
     ...leaseRpcs(backend),
     ...clusterRpcs(backend, identity),
+    ...authRpcs(backend),
   ]);
 }
 
@@ -52,18 +43,18 @@ function kvRpcs(backend: Backend): Entry[] {
   const { kv: service } = backend;
   const call = define(backend);
   return [
-    ['KV.Range', call(kv.RangeRequest, kv.RangeResponse, (r) => service.range(r))],
-    ['KV.Put', call(kv.PutRequest, kv.PutResponse, (r, checkSize) => service.put(r, checkSize))],
+    ['KV.Range', call(kv.RangeRequest, kv.RangeResponse, (r, caller) => service.range(r, caller))],
+    ['KV.Put', call(kv.PutRequest, kv.PutResponse, (r, caller) => service.put(r, caller))],
     [
       'KV.DeleteRange',
-      call(kv.DeleteRangeRequest, kv.DeleteRangeResponse, (r, checkSize) =>
-        service.deleteRange(r, checkSize),
+      call(kv.DeleteRangeRequest, kv.DeleteRangeResponse, (r, caller) =>
+        service.deleteRange(r, caller),
       ),
     ],
-    ['KV.Txn', call(kv.TxnRequest, kv.TxnResponse, (r, checkSize) => service.txn(r, checkSize))],
+    ['KV.Txn', call(kv.TxnRequest, kv.TxnResponse, (r, caller) => service.txn(r, caller))],
     [
       'KV.Compact',
-      call(kv.CompactionRequest, kv.HeaderOnly, (r, checkSize) => service.compact(r, checkSize)),
+      call(kv.CompactionRequest, kv.HeaderOnly, (r, caller) => service.compact(r, caller)),
     ],
   ];
 }
@@ -74,23 +65,28 @@ function leaseRpcs(backend: Backend): Entry[] {
   return [
     [
       'Lease.LeaseGrant',
-      call(lease.LeaseGrantRequest, lease.LeaseGrantResponse, (r, checkSize) => {
-        checkSize();
+      call(lease.LeaseGrantRequest, lease.LeaseGrantResponse, (r, caller) => {
+        caller.requireUser();
+        caller.propose();
         const { id, ttl } = leases.grant(r.ttl, r.id);
         return { id, ttl };
       }),
     ],
     [
       'Lease.LeaseRevoke',
-      call(lease.LeaseId, kv.HeaderOnly, ({ id }, checkSize) => {
-        checkSize();
+      call(lease.LeaseId, kv.HeaderOnly, ({ id }, caller) => {
+        caller.requireUser();
+        caller.propose();
+        allowWrites(caller, leases.keysOf(id));
         leases.revoke(id);
         return {};
       }),
     ],
     [
       'Lease.LeaseTimeToLive',
-      call(lease.LeaseTimeToLiveRequest, lease.LeaseTimeToLiveResponse, ({ id, keys }) => {
+      call(lease.LeaseTimeToLiveRequest, lease.LeaseTimeToLiveResponse, ({ id, keys }, caller) => {
+        caller.requireUser();
+        if (keys) allowReads(caller, leases.keysOf(id));
         const found = leases.timeToLive(id);
         if (!found) return { id, ttl: -1 };
         const attached = keys ? [...found.keys] : [];
@@ -99,7 +95,12 @@ function leaseRpcs(backend: Backend): Entry[] {
     ],
     [
       'Lease.LeaseLeases',
-      call(Empty, lease.LeaseLeasesResponse, () => ({ leases: leases.list() })),
+      call(Empty, lease.LeaseLeasesResponse, (_, caller) => {
+        caller.requireUser();
+        const all = leases.list();
+        for (const { keys } of all) allowReads(caller, keys);
+        return { leases: all };
+      }),
     ],
   ];
 }
@@ -110,57 +111,43 @@ function clusterRpcs(backend: Backend, identity: Identity): Entry[] {
   return [
     [
       'Cluster.MemberList',
-      call(Empty, MemberListResponse, () => ({ members: [{ id: memberId, ...identity }] })),
+      call(Empty, MemberListResponse, (_, caller) => {
+        caller.requireUser();
+        return { members: [{ id: memberId, ...identity }] };
+      }),
     ],
     [
       'Maintenance.Status',
-      call(Empty, StatusResponse, () => ({
-        version: VERSION,
-        storageVersion: VERSION.replace(/\d+$/, '0'),
-        dbSize: store.bytes,
-        dbSizeInUse: store.bytes,
-        leader: memberId,
-        raftTerm: backend.header().raftTerm,
-        raftIndex: store.revision,
-        raftAppliedIndex: store.revision,
-      })),
+      call(Empty, StatusResponse, (_, caller) => {
+        caller.requireUser();
+        return {
+          version: VERSION,
+          storageVersion: VERSION.replace(/\d+$/, '0'),
+          dbSize: store.bytes,
+          dbSizeInUse: store.bytes,
+          leader: memberId,
+          raftTerm: backend.header().raftTerm,
+          raftIndex: store.revision,
+          raftAppliedIndex: store.revision,
+        };
+      }),
     ],
-    ['Maintenance.Alarm', call(Empty, AlarmResponse, () => ({}))],
+    [
+      'Maintenance.Alarm',
+      call(AlarmRequest, AlarmResponse, ({ action }, caller) => {
+        if (action === GET_ALARMS) caller.requireUser();
+        else caller.requireAdmin();
+        return {};
+      }),
+    ],
     ['Health.Check', rpc(HealthCheckRequest, HealthCheckResponse, checkHealth)],
   ];
 }
 
+const GET_ALARMS = 0;
 const SERVING = 1;
 
 function checkHealth({ service }: HealthCheckRequest): Init<HealthCheckResponse> {
   if (service !== '') throw new EtcdError(status.NOT_FOUND, 'unknown service');
   return { status: SERVING };
-}
-
-function rpc<Request extends object, Reply extends object>(
-  request: Codec<Request>,
-  reply: Codec<Reply>,
-  run: (request: Request, checkSize: CheckSize) => Init<Reply>,
-): UnaryRpc {
-  return {
-    decode: (bytes) => request.decode(bytes),
-    encode: (message) => reply.encode(message as Init<Reply>),
-    run: (message, checkSize) => run(message as Request, checkSize),
-  };
-}
-
-type Define = <Request extends object, Reply extends object>(
-  request: Codec<Request>,
-  reply: Codec<Reply>,
-  run: (request: Request, checkSize: CheckSize) => Init<Reply>,
-) => UnaryRpc;
-
-/** The replies of these calls get a whole header, whatever they have of one. */
-function define(backend: Backend): Define {
-  return (request, reply, run) =>
-    rpc(request, reply, (message, checkSize) => {
-      const response = run(message, checkSize);
-      const { header } = response as { readonly header?: Init<ResponseHeader> };
-      return Object.assign(response, { header: backend.header(header) });
-    });
 }

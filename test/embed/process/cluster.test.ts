@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it, vi } from 'vitest';
-import { ClosedError } from '../../../src/core/errors.js';
+import { ClosedError } from '../../../src/core/store/errors.js';
 import { type EtcdCluster, type EtcdMember, start } from '../../../src/embed/index.js';
 import { freePorts } from '../../../src/embed/process/ports.js';
 import { get, put } from './support/kv.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
-import { ArgumentError } from '../../../src/core/errors.js';
+import { ArgumentError } from '../../../src/core/store/errors.js';
 import { type EtcdMember, start } from '../../../src/embed/index.js';
 import { get, put } from './support/kv.js';
 import { temporaryDir } from './support/temporary.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ArgumentError } from '../../../src/core/errors.js';
+import { ArgumentError } from '../../../src/core/store/errors.js';
 import { type EtcdOptions, start } from '../../../src/embed/index.js';
 import { etcdFlags } from '../../../src/embed/process/flags.js';
 import type { MemberLayout } from '../../../src/embed/process/layout.js';

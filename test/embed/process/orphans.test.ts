@@ -3,12 +3,10 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
+import { built } from '../../support/built.js';
 
 vi.setConfig({ testTimeout: 60_000 });
-
-const PARENT = fileURLToPath(new URL('support/parent.ts', import.meta.url));
 
 interface Started {
   readonly endpoints: readonly string[];
@@ -16,7 +14,8 @@ interface Started {
 }
 
 async function run(mode: 'stay' | 'leave'): Promise<{ parent: ChildProcess; started: Started }> {
-  const parent = spawn(process.execPath, ['--import', 'tsx', PARENT, mode], {
+  const script = built('test/embed/process/support/parent.ts');
+  const parent = spawn(process.execPath, [script, mode], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const lines = createInterface({ input: parent.stdout as NodeJS.ReadableStream });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { describe, expect, it, vi } from 'vitest';
-import { ArgumentError } from '../../../src/core/errors.js';
+import { ArgumentError } from '../../../src/core/store/errors.js';
 import {
   EtcdGatewayError,
   type EtcdMember,

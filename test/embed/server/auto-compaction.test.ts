@@ -257,6 +257,7 @@ class CountingClock extends VirtualClock {
 function newBackend(compaction: EtcdAutoCompaction): Backend {
   const options: BackendOptions = {
     clock: new VirtualClock(),
+    authTokenTtl: 300_000,
     minLeaseTtl: 2_000,
     maxTxnOps: 128,
     maxRequestBytes: 1_572_864,

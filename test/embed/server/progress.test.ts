@@ -3,7 +3,7 @@ import { type InProcessEtcd, start, VirtualClock } from '../../../src/embed/inde
 import type { WatchResponse } from '../../../src/embed/server/wire/watch.js';
 import { RawClient } from '../../support/raw-client.js';
 
-const patience = { timeout: 20_000, interval: 5 };
+const patience = { timeout: 60_000, interval: 5 };
 
 let etcd: InProcessEtcd;
 let client: RawClient;

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
@@ -15,16 +14,17 @@ import {
 import { pathOf } from '../../../src/embed/server/grpc-method.js';
 import { HealthCheckRequest, HealthCheckResponse } from '../../../src/embed/server/wire/cluster.js';
 import { ArgumentError, ClosedError, Etcd3Store, UnavailableError } from '../../../src/index.js';
+import { built } from '../../support/built.js';
 import { RawClient } from '../../support/raw-client.js';
 import { makeCertificate } from '../process/support/certificates.js';
 
-const patience = { timeout: 20_000, interval: 10 };
+const patience = { timeout: 60_000, interval: 10 };
 const put = { success: [{ put: { key: 'k', value: 'v' } }] };
 
 /** Runs a script in a process of its own: its exit status, or the signal that ended it. */
 const run = (script: string): Promise<unknown[]> => {
-  const path = fileURLToPath(new URL(`support/${script}`, import.meta.url));
-  return once(spawn(process.execPath, ['--import', 'tsx', path], { stdio: 'inherit' }), 'exit');
+  const path = built(`test/embed/server/support/${script}`);
+  return once(spawn(process.execPath, [path], { stdio: 'inherit' }), 'exit');
 };
 
 let dir = '';

@@ -7,7 +7,7 @@ import type { Receiver } from '../../../src/embed/server/watch/watcher.js';
 import { WatcherIndex } from '../../../src/embed/server/watch/watcher-index.js';
 import { Watches } from '../../../src/embed/server/watch/watches.js';
 
-const patience = { timeout: 20_000, interval: 5 };
+const patience = { timeout: 60_000, interval: 5 };
 
 const key = fc.string({
   unit: fc.constantFrom('a', 'b', '\0', '\xff'),

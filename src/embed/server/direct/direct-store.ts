@@ -1,16 +1,13 @@
 import { setMaxListeners } from 'node:events';
 import { status } from '@grpc/grpc-js';
-import type { Clock } from '../../../core/clock.js';
+import { failureOf, judge, refusalOf } from '../../../core/etcd3/status.js';
 import {
-  ArgumentError,
   ClosedError,
   isCoordinationError,
   RefusedError,
   UnavailableError,
-} from '../../../core/errors.js';
-import { failureOf, judge, refusalOf } from '../../../core/etcd3-status.js';
-import type { KeyRange } from '../../../core/keys.js';
-import { abortable, onAbort } from '../../../core/signals.js';
+} from '../../../core/store/errors.js';
+import type { KeyRange } from '../../../core/store/keys.js';
 import type {
   CallOptions,
   CommitOptions,
@@ -24,8 +21,10 @@ import type {
   Watch,
   WatchListener,
   WatchOptions,
-} from '../../../core/store.js';
-import { milliseconds } from '../../../core/validate.js';
+} from '../../../core/store/store.js';
+import type { Clock } from '../../../core/time/clock.js';
+import { abortable, onAbort } from '../../../core/time/signals.js';
+import { checkGrant, checkNumber, milliseconds } from '../../../core/validate.js';
 import type { Backend } from '../backend.js';
 import { EtcdError } from '../errors.js';
 import type { Faults, RpcName } from '../faults.js';
@@ -85,6 +84,7 @@ export class DirectStore implements Store {
   watch(range: KeyRange, listener: WatchListener, options: WatchOptions = {}): Watch {
     this.#checkOpen();
     const { from, only, previous = false } = options;
+    if (from !== undefined) checkNumber('from', from, 1n);
     const spec = {
       interval: toInterval(range),
       from: from === undefined ? undefined : Number(from),
@@ -100,7 +100,7 @@ export class DirectStore implements Store {
   }
 
   async grant(lease: bigint, ttl: number, options?: CallOptions): Promise<number> {
-    if (!Number.isFinite(ttl)) throw new ArgumentError('ttl', 'a number of milliseconds', ttl);
+    checkGrant(lease, ttl);
     const { leases } = this.#parts.backend;
     const grant = (): number => {
       // The ID is the caller's alone: an earlier try got through.
@@ -111,12 +111,14 @@ export class DirectStore implements Store {
   }
 
   async keepAlive(lease: bigint, options?: CallOptions): Promise<number> {
+    checkNumber('lease', lease);
     const { leases } = this.#parts.backend;
     const renew = (): number => leases.keepAlive(lease) * SECOND;
     return this.#call('Lease.LeaseKeepAlive', renew, true, options);
   }
 
   async revoke(lease: bigint, options?: CallOptions): Promise<void> {
+    checkNumber('lease', lease);
     const { leases } = this.#parts.backend;
     const revoke = (): void => {
       if (leases.has(lease)) leases.revoke(lease);
@@ -167,14 +169,15 @@ export class DirectStore implements Store {
 
   /** A call that meets faults may be given up; it has no effect then if it has had none before. */
   async #struck<T>(rpc: RpcName, act: () => T, options: CallOptions): Promise<T> {
-    const { signal, timeout = TIMEOUT } = options;
+    const { signal, timeout = TIMEOUT, attemptTimeout = timeout } = options;
+    const limit = Math.min(timeout, attemptTimeout);
     const life = new AbortController();
     const giveUp = (reason: unknown): void => life.abort(reason);
     const undo = [
       onAbort(signal, () => giveUp(signal?.reason)),
       onAbort(this.#life.signal, () => giveUp(this.#life.signal.reason)),
-      this.#parts.clock.after(timeout, () =>
-        giveUp(new EtcdError(status.DEADLINE_EXCEEDED, `no answer within ${timeout} ms`)),
+      this.#parts.clock.after(limit, () =>
+        giveUp(new EtcdError(status.DEADLINE_EXCEEDED, `no answer within ${limit} ms`)),
       ),
     ];
     const actInTime = (): T => {

@@ -1,6 +1,6 @@
-import { ArgumentError, ClosedError, RefusedError } from '../../../core/errors.js';
-import { judge, refusalOf } from '../../../core/etcd3-status.js';
-import type { Watch, WatchEvent, WatchListener } from '../../../core/store.js';
+import { judge, refusalOf } from '../../../core/etcd3/status.js';
+import { ClosedError, RefusedError } from '../../../core/store/errors.js';
+import type { Watch, WatchEvent, WatchListener } from '../../../core/store/store.js';
 import type { Backend } from '../backend.js';
 import type { Faults } from '../faults.js';
 import { toKeyValue } from '../kv/key-value.js';
@@ -31,10 +31,7 @@ export class DirectWatch implements Watch {
   #settle = { resolve: (): void => {}, reject: (error: Error): void => void error };
   #watcher: Watcher | undefined;
 
-  /** @throws ArgumentError if it is to begin before there was anything. */
   constructor(backend: Backend, spec: DirectWatchSpec, listener: WatchListener) {
-    const { from } = spec;
-    if (from !== undefined && from < 1) throw new ArgumentError('from', 'at least 1n', from);
     this.#backend = backend;
     this.#spec = spec;
     this.#listener = listener;

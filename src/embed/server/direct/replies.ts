@@ -1,4 +1,4 @@
-import type { KeyValue, OperationReply, TxnReply } from '../../../core/store.js';
+import type { KeyValue, OperationReply, TxnReply } from '../../../core/store/store.js';
 import type { Init } from '../wire/codec.js';
 import type * as common from '../wire/common.js';
 import type * as wire from '../wire/kv.js';

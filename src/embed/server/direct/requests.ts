@@ -1,5 +1,5 @@
-import { type Data, type KeyRange, keyId } from '../../../core/keys.js';
-import type { Compare, Operation, RangeRequest, Txn } from '../../../core/store.js';
+import { type Data, type KeyRange, keyId } from '../../../core/store/keys.js';
+import type { Compare, Operation, RangeRequest, Txn } from '../../../core/store/store.js';
 import { type Interval, intervalOf } from '../mvcc/interval.js';
 import type { Bytes } from '../wire/fields.js';
 import * as wire from '../wire/kv.js';

@@ -1,4 +1,6 @@
+import { type Access, unrestricted } from '../auth/access.js';
 import { refusal } from '../errors.js';
+import type { Leases } from '../lease/leases.js';
 import type { MvccStore } from '../mvcc/store.js';
 import type { Writer } from '../mvcc/writer.js';
 import type { Init } from '../wire/codec.js';
@@ -15,11 +17,11 @@ import type {
   TxnResponse,
 } from '../wire/kv.js';
 import { checkDelete, checkPut, checkRange, checkTxn } from './checks.js';
+import { allowDelete, allowPut, allowTxn } from './permissions.js';
 import { checkRevision } from './range.js';
 import {
   checkPlan,
   checkTarget,
-  type LeaseExists,
   planTxn,
   runDelete,
   runPlan,
@@ -27,55 +29,56 @@ import {
   runRange,
 } from './transaction.js';
 
-/** Objects to a request that is in order but too large for consensus. */
-export type CheckSize = () => void;
-
-const anySize: CheckSize = () => {};
-
 /** etcd's KV service over a store: checks a request in etcd's order, then does it. All throw `EtcdError`. */
 export class Kv {
   readonly #store: MvccStore;
-  readonly #leaseExists: LeaseExists;
+  readonly #leases: Leases;
   readonly #maxTxnOps: number;
 
-  constructor(store: MvccStore, leaseExists: LeaseExists, maxTxnOps: number) {
+  constructor(store: MvccStore, leases: Leases, maxTxnOps: number) {
     this.#store = store;
-    this.#leaseExists = leaseExists;
+    this.#leases = leases;
     this.#maxTxnOps = maxTxnOps;
   }
 
-  range(request: RangeRequest): Init<RangeResponse> {
+  range(request: RangeRequest, access: Access = unrestricted): Init<RangeResponse> {
     checkRange(request);
+    access.read(request.key, request.rangeEnd);
     checkRevision(this.#store, request.revision);
     return runRange(this.#store, request, this.#store);
   }
 
-  put(request: PutRequest, checkSize: CheckSize = anySize): Init<PutResponse> {
+  put(request: PutRequest, access: Access = unrestricted): Init<PutResponse> {
     checkPut(request);
-    checkSize();
-    checkTarget(this.#store, request, this.#leaseExists);
+    access.propose();
+    allowPut(access, request, this.#leases);
+    checkTarget(this.#store, request, this.#leases);
     return this.#write((writer) => runPut(this.#store, writer, request));
   }
 
   deleteRange(
     request: DeleteRangeRequest,
-    checkSize: CheckSize = anySize,
+    access: Access = unrestricted,
   ): Init<DeleteRangeResponse> {
     checkDelete(request);
-    checkSize();
+    access.propose();
+    allowDelete(access, request);
     return this.#write((writer) => runDelete(writer, request));
   }
 
-  txn(request: TxnRequest, checkSize: CheckSize = anySize): Init<TxnResponse> {
+  txn(request: TxnRequest, access: Access = unrestricted): Init<TxnResponse> {
     checkTxn(request, this.#maxTxnOps);
-    if (!isReadOnly(request)) checkSize();
+    if (isReadOnly(request)) access.identify();
+    else access.propose();
+    allowTxn(access, request, this.#leases);
     const plan = planTxn(this.#store, request);
-    checkPlan(this.#store, plan, this.#leaseExists);
+    checkPlan(this.#store, plan, this.#leases);
     return this.#write((writer) => runPlan(this.#store, writer, plan));
   }
 
-  compact({ revision }: CompactionRequest, checkSize: CheckSize = anySize): Init<HeaderOnly> {
-    checkSize();
+  compact({ revision }: CompactionRequest, access: Access = unrestricted): Init<HeaderOnly> {
+    access.requireAdmin();
+    access.propose();
     if (revision > this.#store.revision) throw refusal('futureRevision');
     if (revision <= this.#store.compacted) throw refusal('compacted');
     this.#store.compact(revision);

@@ -1,4 +1,5 @@
 import { refusal } from '../errors.js';
+import type { Leases } from '../lease/leases.js';
 import { intervalOf } from '../mvcc/interval.js';
 import type { MvccStore } from '../mvcc/store.js';
 import { NO_LEASE } from '../mvcc/version.js';
@@ -19,9 +20,6 @@ import type {
 import { holds } from './compare.js';
 import { toKeyValue } from './key-value.js';
 import { checkRevisionInTxn, readRange } from './range.js';
-
-/** Whether a lease exists. */
-export type LeaseExists = (id: bigint) => boolean;
 
 /** A transaction of which it is known which branches run, in it and in those nested in it. */
 export interface Plan {
@@ -46,18 +44,18 @@ export function planTxn(store: MvccStore, txn: TxnRequest): Plan {
 }
 
 /** @throws EtcdError if a step of the plan cannot be done on the state as it is. */
-export function checkPlan(store: MvccStore, plan: Plan, leaseExists: LeaseExists): void {
+export function checkPlan(store: MvccStore, plan: Plan, leases: Leases): void {
   for (const { operation, plan: nested } of plan.steps) {
     const { range, put } = operation;
     if (range) checkRevisionInTxn(store, range.revision);
-    if (put) checkTarget(store, put, leaseExists);
-    if (nested) checkPlan(store, nested, leaseExists);
+    if (put) checkTarget(store, put, leases);
+    if (nested) checkPlan(store, nested, leases);
   }
 }
 
 /** @throws EtcdError if the lease does not exist, or something is to be kept of a key that does not. */
-export function checkTarget(store: MvccStore, put: PutRequest, leaseExists: LeaseExists): void {
-  if (put.lease !== NO_LEASE && !leaseExists(put.lease)) throw refusal('leaseNotFound');
+export function checkTarget(store: MvccStore, put: PutRequest, leases: Leases): void {
+  if (put.lease !== NO_LEASE && !leases.has(put.lease)) throw refusal('leaseNotFound');
   if ((put.ignoreValue || put.ignoreLease) && !store.get(put.key)) throw refusal('keyNotFound');
 }
 

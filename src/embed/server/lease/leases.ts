@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Clock } from '../../../core/clock.js';
+import type { Clock } from '../../../core/time/clock.js';
 import { longest } from '../../../core/validate.js';
 import { refusal } from '../errors.js';
 import { intervalOf } from '../mvcc/interval.js';
@@ -51,6 +51,11 @@ export class Leases {
 
   has(id: bigint): boolean {
     return this.#leases.has(id);
+  }
+
+  /** The keys that go with a lease; none if there is no such lease. */
+  keysOf(id: bigint): Iterable<Bytes> {
+    return this.#leases.get(id)?.keys ?? [];
   }
 
   /**

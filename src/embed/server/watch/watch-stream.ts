@@ -1,7 +1,8 @@
-import type { Clock } from '../../../core/clock.js';
-import { refusal } from '../errors.js';
+import type { Clock } from '../../../core/time/clock.js';
+import type { Access } from '../auth/access.js';
+import { EtcdError, inGo, refusal } from '../errors.js';
 import { toKeyValue } from '../kv/key-value.js';
-import { intervalOf, isEmpty } from '../mvcc/interval.js';
+import { type Interval, intervalOf, isEmpty } from '../mvcc/interval.js';
 import type { MvccStore } from '../mvcc/store.js';
 import { isDeletion, type Version } from '../mvcc/version.js';
 import type { Init } from '../wire/codec.js';
@@ -15,6 +16,8 @@ const NO_WATCH = -1n;
 
 /** What is behind a stream. */
 export interface WatchStreamParts {
+  /** What its client may do. */
+  readonly access: Access;
   readonly store: MvccStore;
   readonly watches: Watches;
   readonly clock: Clock;
@@ -75,20 +78,12 @@ export class WatchStream {
     const header = { revision: store.revision };
     const { startRevision, filters } = request;
     const interval = intervalOf(request.key || '\0', request.rangeEnd);
-    const auto = request.watchId === 0n;
-    const cancelReason =
-      startRevision < 0
-        ? refusal('compacted').details
-        : isEmpty(interval)
-          ? 'mvcc: watcher range is empty'
-          : !auto && this.#watches.has(request.watchId)
-            ? 'mvcc: duplicate watch ID provided on the WatchStream'
-            : undefined;
+    const cancelReason = this.#objection(request, interval);
     if (cancelReason !== undefined) {
       this.#write({ header, watchId: NO_WATCH, created: true, canceled: true, cancelReason });
       return;
     }
-    const watchId = auto ? this.#freeId() : request.watchId;
+    const watchId = request.watchId === 0n ? this.#freeId() : request.watchId;
     this.#write({ header, watchId, created: true });
     const spec = {
       interval,
@@ -102,6 +97,23 @@ export class WatchStream {
     this.#watches.set(watchId, { watcher, start: startRevision, notify, activity });
     watches.resume(watcher);
     if (request.progressNotify) this.#stopTimer ??= this.#nextNotification();
+  }
+
+  /** Why a watch cannot be set, if it cannot. */
+  #objection(
+    { key, rangeEnd, startRevision, watchId }: WatchCreateRequest,
+    interval: Interval,
+  ): string | undefined {
+    if (startRevision < 0) return refusal('compacted').details;
+    try {
+      this.#parts.access.read(key || '\0', rangeEnd);
+    } catch (error) {
+      if (error instanceof EtcdError) return inGo(error);
+      throw error;
+    }
+    if (isEmpty(interval)) return 'mvcc: watcher range is empty';
+    const isTaken = watchId !== 0n && this.#watches.has(watchId);
+    return isTaken ? 'mvcc: duplicate watch ID provided on the WatchStream' : undefined;
   }
 
   #receiver(

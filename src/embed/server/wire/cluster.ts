@@ -70,6 +70,13 @@ export const HealthCheckResponse: Codec<HealthCheckResponse> = new Codec(() => (
   status: enumeration(1),
 }));
 
+export interface AlarmRequest {
+  /** 0 get, 1 set off, 2 end. */
+  readonly action: number;
+}
+
+export const AlarmRequest: Codec<AlarmRequest> = new Codec(() => ({ action: enumeration(1) }));
+
 /** What is wrong with members. */
 export interface AlarmResponse {
   readonly header: ResponseHeader | undefined;
