@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { type Coordinator, connect } from '../coordinator.js';
-import { ArgumentError } from '../core/errors.js';
-import { checkEtcd3Options, type Etcd3Options, type TlsOptions } from '../core/etcd3-options.js';
-import type { SessionOptions } from '../core/session.js';
+import { type ConnectOptions, type Coordinator, connect } from '../coordinator.js';
+import { checkEtcd3Options, type Etcd3Options, type TlsOptions } from '../core/etcd3/options.js';
+import { ArgumentError } from '../core/store/errors.js';
 
 /** What the command line says about how to reach etcd. */
 export interface ConnectionFlags {
@@ -51,9 +50,17 @@ export function connectionOptions(flags: ConnectionFlags): Etcd3Options {
   return options;
 }
 
-/** Connects as the command line says. @throws as `connect`. */
-export async function open(flags: ConnectionFlags, session?: SessionOptions): Promise<Coordinator> {
-  return connect({ ...connectionOptions(flags), ...(session && { session }) });
+/** Connects as the command line says, and as `more` does. @throws as `connect`. */
+export async function open(
+  flags: ConnectionFlags,
+  more?: Pick<ConnectOptions, 'session' | 'signal'>,
+): Promise<Coordinator> {
+  return connect({ ...connectionOptions(flags), ...more });
+}
+
+/** What the command line wants to see of it: all, or a namespace. */
+export function viewOf(coordinator: Coordinator, { namespace }: ConnectionFlags): Coordinator {
+  return namespace === undefined ? coordinator : coordinator.namespace(namespace);
 }
 
 function tlsOptions(flags: ConnectionFlags): TlsOptions | undefined {

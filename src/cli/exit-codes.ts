@@ -33,10 +33,11 @@ export const EXIT: Readonly<Record<Ending, number>> = {
 /** The table of exit statuses, for people. */
 export const EXIT_HELP: string = `Exit status:
   that of the command if it was run, or 128+n if signal n ended it; otherwise
-  ${EXIT.done}    released after an interrupt (lock without a command), or shown (inspect)
+  ${EXIT.done}    released after an interrupt (without a command), or shown (inspect)
   ${EXIT.usage}   wrong usage
   ${EXIT.unavailable}   etcd is out of reach, or took away our place in the line; the command was not run
-  ${EXIT.notAcquired}   not acquired: busy (--try), or not within --wait; the command was not run
+  ${EXIT.notAcquired}   not acquired: busy (--try), or not within --wait; the command was not run; nobody leads
+       (observe --once)
   ${EXIT.refused}   etcd refused: user, password or permission; the command was not run
   ${EXIT.lost}   lost while held: the command was stopped, or ended while that was not known
   ${EXIT.notExecutable}  the command cannot be executed

@@ -15,6 +15,10 @@ done
 kill -KILL "$target" 2>/dev/null
 `;
 
+// The command says who it is before it is one: were it for us to tell the guard, we might be killed before. In a subshell, as the
+// guard may be gone, and a broken pipe would end whoever writes to it.
+const WRAPPER = '(echo "$0$$" >&3); exec "$@" 3>&-';
+
 /**
  * A small shell that ends the command if we are killed before we could: nobody would renew the lease then, and
  * the command would go on while somebody else gets the lock.
@@ -51,9 +55,15 @@ export class Guard {
     }
   }
 
-  /** Has `target` (as `kill` takes it) ended if we are killed. */
-  watch(target: number): void {
-    this.#pipe.write(`${target}\n`);
+  /** How to run a command that is to be ended if we are killed: with its group, if it leads one. */
+  wrap(
+    command: readonly string[],
+    leads: boolean,
+  ): { readonly command: readonly string[]; readonly stdio: readonly (Writable | 'inherit')[] } {
+    return {
+      command: ['sh', '-c', WRAPPER, leads ? '-' : '', ...command],
+      stdio: ['inherit', 'inherit', 'inherit', this.#pipe],
+    };
   }
 
   /** Ends the guard. */

@@ -1,18 +1,76 @@
 import Table from 'cli-table3';
+import type { LineEntry } from '../core/line/line.js';
+import type { Presence } from '../core/line/ticket.js';
+import type { ElectionEntry } from '../election/roll.js';
 import { printable } from './output.js';
 
-/** Somebody in the line. What is not known is `null`: other clients need not say who they are. */
+/** Somebody who takes part in something, and what is known of them there. */
+export type Someone = Presence &
+  Partial<Omit<LineEntry, keyof Presence>> &
+  Partial<Pick<ElectionEntry, 'id' | 'priority' | 'value'>> & {
+    /** What they hold or want, where that is not all: `read`, or a number of permits. */
+    readonly as?: string;
+  };
+
+/** Somebody, as JSON. What is not known is `null`: other clients need not say who they are. What has no sense is `undefined`. */
 export interface Place {
+  readonly as: string | undefined;
+  readonly id: string | undefined;
+  readonly priority: number | undefined;
+  readonly value: string | undefined;
   readonly host: string | null;
   readonly pid: number | null;
   readonly label: string | null;
-  /** Milliseconds in the line. */
+  /** Milliseconds since they came. */
   readonly age: number | null;
-  readonly token: string;
-  readonly lease: string;
+  readonly token: string | undefined;
+  readonly lease: string | undefined;
   /** As it is in etcd. */
-  readonly key: string;
+  readonly key: string | undefined;
 }
+
+/**
+ * Somebody in a namespace. Numbers above 2^53 do not survive most readers of JSON, so the token is text; the lease is in hex, as
+ * etcdctl shows and takes it.
+ */
+export function placeOf(someone: Someone, prefix = ''): Place {
+  const { as, id, priority, value, owner, age, token, lease, key } = someone;
+  return {
+    as,
+    id,
+    priority,
+    value,
+    host: owner?.host ?? null,
+    pid: owner?.pid ?? null,
+    label: owner?.label ?? null,
+    age: age ?? null,
+    token: token?.toString(),
+    lease: lease?.toString(16),
+    key: key === undefined ? undefined : `${prefix}${key}`,
+  };
+}
+
+/** A row of a table: somebody, and which part they have. */
+export type Row = Place & { readonly position: string | number };
+
+/** A row for somebody. */
+export function rowOf(position: Row['position'], place: Place): Row {
+  return { position, ...place };
+}
+
+const columns: readonly (keyof Row)[] = [
+  'position',
+  'as',
+  'id',
+  'priority',
+  'value',
+  'host',
+  'pid',
+  'label',
+  'age',
+  'token',
+  'key',
+];
 
 const units = [
   ['d', 86_400_000],
@@ -21,8 +79,9 @@ const units = [
   ['s', 1_000],
 ] as const;
 
-/** The line as a table without rules, which `awk` and `sort` can read too: the holder first, then who waits. */
-export function tableOf(line: readonly Place[]): string {
+/** A table without rules, which `awk` and `sort` can read too, of the columns that have a sense for somebody in it. */
+export function tableOf(rows: readonly Row[]): string {
+  const shown = columns.filter((column) => rows.some((row) => row[column] !== undefined));
   const bare = ['top', 'bottom', 'left', 'right', 'mid'].flatMap((side) => [
     [side, ''],
     [`${side}-mid`, ''],
@@ -30,14 +89,13 @@ export function tableOf(line: readonly Place[]): string {
     [`${side}-right`, ''],
   ]);
   const table = new Table({
-    head: ['POSITION', 'HOST', 'PID', 'LABEL', 'AGE', 'TOKEN', 'KEY'],
+    head: shown.map((column) => column.toUpperCase()),
     chars: { ...Object.fromEntries(bare), middle: '  ' },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  for (const [i, { host, pid, label, age, token, key }] of line.entries()) {
-    const cells = [host, pid, label, age === null ? null : ageOf(age), token, key];
-    const texts = cells.map((cell) => printable(String(cell ?? '')) || '-');
-    table.push([i === 0 ? 'holder' : i, ...texts]);
+  for (const row of rows) {
+    const cells = { ...row, age: row.age === null ? null : ageOf(row.age) };
+    table.push(shown.map((column) => printable(String(cells[column] ?? '')) || '-'));
   }
   return table.toString().replaceAll(/ +$/gm, '');
 }

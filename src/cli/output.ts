@@ -1,8 +1,18 @@
-import { UnavailableError } from '../core/errors.js';
+import { UnavailableError } from '../core/store/errors.js';
+
+/** Is told the exit status. */
+export type Done = (status: number) => void;
 
 /** Text that others chose, such as labels and keys, without what could steer a terminal or break a line. */
 export function printable(text: string): string {
   return text.replaceAll(/\p{Cc}+/gu, ' ').trim();
+}
+
+/** What is known, a line for each. */
+export function linesOf(facts: Readonly<Record<string, string>>): string {
+  const width = Math.max(0, ...Object.keys(facts).map((name) => name.length));
+  const lines = Object.entries(facts).map(([name, fact]) => `${name.padEnd(width)}  ${fact}`);
+  return lines.map(printable).join('\n');
 }
 
 /** Says one line on standard error. */
@@ -19,11 +29,19 @@ export function lineOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Prints text on standard output, and resolves when it is out: we may exit next. */
-export function print(text: string): Promise<void> {
+/** Prints text on standard output, and resolves when it is out: we may exit next. Gives whether anybody is there to read it. */
+export function print(text: string): Promise<boolean> {
   return new Promise((resolve) => {
-    // A reader that has gone away needs no answer.
-    process.stdout.once('error', () => resolve());
-    process.stdout.write(`${text}\n`, () => resolve());
+    process.stdout.write(`${text}\n`, (error) => resolve(!error));
   });
+}
+
+/** Prints what is known: a line for each, or as JSON, `about` what it is. */
+export function printFacts(
+  facts: Readonly<Record<string, string | number | boolean | null>>,
+  { json = false }: { readonly json?: boolean },
+  about: { readonly name?: string } = {},
+): Promise<boolean> {
+  const words = Object.entries(facts).map(([fact, value]) => [fact, String(value ?? '-')] as const);
+  return print(json ? JSON.stringify({ ...about, ...facts }) : linesOf(Object.fromEntries(words)));
 }

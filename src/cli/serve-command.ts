@@ -1,4 +1,4 @@
-import { onAbort } from '../core/signals.js';
+import { onAbort } from '../core/time/signals.js';
 import { longest } from '../core/validate.js';
 import { type InProcessEtcd, type InProcessOptions, start } from '../embed/index.js';
 import { EXIT } from './exit-codes.js';

@@ -3,10 +3,11 @@ import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import type { InProcessOptions } from '../embed/index.js';
 import { LONGEST_SOCKET_PATH } from '../embed/validate.js';
 import { EXIT } from './exit-codes.js';
+import { whole } from './numbers.js';
 import { type ServeTlsFlags, tlsFiles } from './serve-tls.js';
 
 /** What the command line says about what to serve. */
@@ -35,7 +36,7 @@ Exit status:
 /** Adds the options of `serve`. */
 export function withServeOptions(command: Command): Command {
   return command
-    .option('--port <n>', 'where to listen; 0 for a free port', wholeNumber('--port', 65_535), 2379)
+    .option('--port <n>', 'where to listen; 0 for a free port', whole('--port', 0, 65_535), 2379)
     .option('--host <address>', 'an IP address of this machine, or localhost', '127.0.0.1')
     .addOption(
       new Option('--socket <path>', 'listen on a Unix socket instead').conflicts(['port', 'host']),
@@ -47,7 +48,7 @@ export function withServeOptions(command: Command): Command {
     .option(
       '--keep-revisions <n>',
       'how much history to keep; 0 for all of it',
-      wholeNumber('--keep-revisions', Number.MAX_SAFE_INTEGER),
+      whole('--keep-revisions', 0, Number.MAX_SAFE_INTEGER),
       100_000,
     )
     .addHelpText('after', HELP);
@@ -91,12 +92,4 @@ function socketPath(given: string): string {
     throw new ArgumentError('--socket', 'a path in a directory that exists', path);
   }
   return path;
-}
-
-function wholeNumber(option: string, max: number): (text: string) => number {
-  return (text) => {
-    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (value <= max) return value;
-    throw new ArgumentError(option, `a whole number from 0 to ${max}`, text);
-  };
 }

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import type { EtcdTlsFiles } from '../embed/index.js';
 import { pem } from './connection-options.js';
 

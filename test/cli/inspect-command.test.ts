@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { expect, it } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
+import { folderOf } from '../../src/core/store/keys.js';
 import { useEtcd } from '../support/etcd.js';
 import { cliOn, keys } from './support/cli.js';
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
+import { folderOf } from '../../src/core/store/keys.js';
 import { useEtcd } from '../support/etcd.js';
 import { cliOn, keys, runs } from './support/cli.js';
 

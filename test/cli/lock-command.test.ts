@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { folderOf } from '../../src/core/keys.js';
+import { folderOf } from '../../src/core/store/keys.js';
 import { useEtcd } from '../support/etcd.js';
 import { cliOn, keys } from './support/cli.js';
 

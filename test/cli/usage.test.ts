@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { connectionOptions } from '../../src/cli/connection-options.js';
 import { graceOf, type LockFlags, sessionOptions } from '../../src/cli/lock-options.js';
-import { milliseconds } from '../../src/cli/milliseconds.js';
+import { milliseconds } from '../../src/cli/numbers.js';
 import { run } from '../../src/cli/program.js';
 import { start } from '../../src/embed/index.js';
 import { ArgumentError } from '../../src/index.js';
@@ -30,6 +30,7 @@ describe('the command line', () => {
       "option '--try' cannot be used with option '--wait <ms>'",
     ],
     ['a command without --', ['lock', 'x', 'ls'], "the command must be given after --, got 'ls'"],
+    ['a payload that is no JSON', ['join', 'x', 'a'], "PAYLOAD must be JSON, got 'a'"],
     [
       'an option we do not have',
       ['lock', 'x', '--tll', '5'],

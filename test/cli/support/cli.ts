@@ -1,10 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
+import { built } from '../../support/built.js';
 import type { TestEtcd } from '../../support/etcd.js';
 
-const main = fileURLToPath(new URL('../../../src/cli/main.ts', import.meta.url));
-const patience = { timeout: 20_000, interval: 20 };
+const patience = { timeout: 60_000, interval: 20 };
 
 /** Surroundings of a run of the command. */
 export interface CliOptions {
@@ -29,7 +28,8 @@ export class Cli {
     { env = {}, ownGroup = false, under = [] }: CliOptions = {},
   ) {
     const ours = Object.entries(process.env).filter(([name]) => !name.startsWith('ETCDCTL_'));
-    const [file = '', ...rest] = [...under, process.execPath, '--import', 'tsx', main, ...args];
+    const main = built('src/cli/main.ts');
+    const [file = '', ...rest] = [...under, process.execPath, main, ...args];
     this.process = spawn(file, rest, {
       env: { ...Object.fromEntries(ours), ...env },
       detached: ownGroup,
