@@ -1,7 +1,7 @@
 /** What is measured, whoever keeps the figures. */
 export interface Metric {
-  /** `up-down` is a count that can fall. */
-  readonly kind: 'counter' | 'up-down' | 'histogram';
+  /** `up-down` is a count that can fall; a `gauge` is what was found when last somebody looked. */
+  readonly kind: 'counter' | 'up-down' | 'gauge' | 'histogram';
   readonly help: string;
   /** `s` for seconds; `{batch}` and the like for a number of these. */
   readonly unit: string;
@@ -18,7 +18,9 @@ export type HistogramName =
   | 'batch.size'
   | 'lease.renewal.margin'
   | 'wait.duration'
-  | 'hold.duration';
+  | 'hold.duration'
+  | 'job.wait.duration'
+  | 'job.duration';
 
 /** Names a metric. */
 export type MetricName =
@@ -30,7 +32,15 @@ export type MetricName =
   | 'watch.gaps'
   | 'session.events'
   | 'session.losses'
-  | 'hold.losses';
+  | 'hold.losses'
+  | 'queue.jobs'
+  | 'job.events'
+  | 'job.claims'
+  | 'view.keys'
+  | 'view.stale'
+  | 'view.changes'
+  | 'recipe.events'
+  | 'partitioner.shards';
 
 const waits = [0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
@@ -121,6 +131,73 @@ export const metrics: Readonly<Record<MetricName, Metric>> = {
     unit: '{hold}',
     labels: ['recipe', 'reason'],
     named: true,
+  },
+  'queue.jobs': {
+    kind: 'gauge',
+    help: 'Jobs of a queue, when somebody in this process last asked for its stats',
+    unit: '{job}',
+    labels: ['queue', 'state'],
+  },
+  'job.events': {
+    kind: 'counter',
+    help: 'What this process has done with jobs',
+    unit: '{job}',
+    labels: ['event'],
+    named: true,
+  },
+  'job.claims': {
+    kind: 'counter',
+    help: 'Claims of jobs, won or lost to another process',
+    unit: '{claim}',
+    labels: ['outcome'],
+    named: true,
+  },
+  'view.keys': {
+    kind: 'up-down',
+    help: 'Keys in live copies: instances of a service, members of a group, entries of a mirror',
+    unit: '{key}',
+    labels: ['view'],
+  },
+  'view.stale': {
+    kind: 'up-down',
+    help: 'Live copies that may be behind',
+    unit: '{view}',
+    labels: ['view'],
+  },
+  'view.changes': {
+    kind: 'counter',
+    help: 'Changes that live copies have seen, after their first state',
+    unit: '{change}',
+    labels: ['view', 'type'],
+  },
+  'recipe.events': {
+    kind: 'counter',
+    help: 'What became of registrations, members and shards, and what balancers did',
+    unit: '{event}',
+    labels: ['recipe', 'event'],
+    named: true,
+  },
+  'partitioner.shards': {
+    kind: 'up-down',
+    help: 'Shards that this process owns now',
+    unit: '{shard}',
+    labels: ['partitioner'],
+  },
+  'job.wait.duration': {
+    kind: 'histogram',
+    help: 'Time from when a job was put until it was taken, by the wall clocks of both',
+    unit: 's',
+    labels: [],
+    named: true,
+    buckets: waits,
+  },
+  'job.duration': {
+    kind: 'histogram',
+    help: 'Time from when a job was taken until it was done with',
+    unit: 's',
+    labels: ['event'],
+    named: true,
+    buckets: waits,
   },
 };
 

@@ -4,7 +4,7 @@ import {
   type TracerProvider,
   trace as traceApi,
 } from '@opentelemetry/api';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import { toInstruments } from './instruments.js';
 import { toSpans } from './spans.js';
 

@@ -26,6 +26,10 @@ function adder(
     const histogram = meter.createHistogram(fullName, { ...options, advice });
     return (value, attributes) => histogram.record(value, attributes);
   }
+  if (kind === 'gauge') {
+    const gauge = meter.createGauge(fullName, options);
+    return (value, attributes) => gauge.record(value, attributes);
+  }
   const count =
     kind === 'counter'
       ? meter.createCounter(fullName, options)

@@ -10,7 +10,7 @@ import {
   type Tracer,
   trace as traceApi,
 } from '@opentelemetry/api';
-import { statusOf } from '../core/etcd3-status.js';
+import { statusOf } from '../core/etcd3/status.js';
 import { type Outcome, onTraced, type Traces, tracing } from '../core/trace.js';
 
 /** A wait that is going on, and the context in which it began. */
@@ -58,12 +58,17 @@ function startWait(tracer: Tracer, { recipe, verb, name }: Traces['wait'], paren
 }
 
 /** As OpenTelemetry's conventions for RPCs want it. */
-function startRpc(tracer: Tracer, { method, endpoint }: Traces['rpc'], parent: Context): Span {
+function startRpc(
+  tracer: Tracer,
+  { method, endpoint, probe }: Traces['rpc'],
+  parent: Context,
+): Span {
   const [service, name] = method.split('/');
   const attributes = {
     'rpc.system': 'grpc',
     'rpc.service': `etcdserverpb.${service}`,
     'rpc.method': name ?? '',
+    ...(probe && { 'etcd_recipes.probe': true }),
     ...addressOf(endpoint),
   };
   const options = { kind: SpanKind.CLIENT, attributes };

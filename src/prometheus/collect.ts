@@ -1,5 +1,5 @@
 import { Counter, register as defaultRegister, Gauge, Histogram, type Registry } from 'prom-client';
-import { ArgumentError } from '../core/errors.js';
+import { ArgumentError } from '../core/store/errors.js';
 import { measure, type Recorder } from '../metrics/measure.js';
 import {
   type HistogramName,
@@ -76,6 +76,10 @@ function adder(
   if (kind === 'histogram') {
     const histogram = new Histogram({ ...configuration, buckets: [...buckets] });
     return (labels, value) => histogram.observe(labels, value);
+  }
+  if (kind === 'gauge') {
+    const gauge = new Gauge(configuration);
+    return (labels, value) => gauge.set(labels, value);
   }
   const count = kind === 'counter' ? new Counter(configuration) : new Gauge(configuration);
   return (labels, value) => count.inc(labels, value);

@@ -13,7 +13,7 @@ import {
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ForwardingStore } from '../../src/core/forwarding-store.js';
+import { ForwardingStore } from '../../src/core/store/forwarding-store.js';
 import { connect, type Store, type TxnReply } from '../../src/index.js';
 import { type InstrumentOptions, instrument } from '../../src/otel/index.js';
 import { waitFor } from '../../src/testing/index.js';
@@ -81,8 +81,10 @@ describe('spans', () => {
     proxy.cut();
     const { spans } = instrumented();
     const store = etcd.open({ endpoints: [proxy.endpoint, etcd.endpoint] });
-    await store.read({ key: 'x' });
-    const [failed, second] = spans('etcdserverpb.KV/Range');
+    const key = etcd.name();
+    await store.commit({ success: [{ put: { key, value: '' } }] }, { idempotent: true });
+    await store.commit({ success: [{ delete: { key } }] });
+    const [failed, second] = spans('etcdserverpb.KV/Put');
     expect(failed?.status.code).toBe(SpanStatusCode.ERROR);
     expect(failed?.attributes).toMatchObject({
       'rpc.grpc.status_code': 14,
@@ -113,6 +115,24 @@ describe('spans', () => {
     const [join, release] = spans('etcdserverpb.KV/Txn');
     expect([join, release].map(parentOf)).toEqual([idOf(wait), mine]);
     expect(spans('etcdserverpb.KV/Range').map(parentOf)).toEqual([mine]);
+  });
+
+  it('of registrations and of joining a group have names', async () => {
+    const { spans, points } = instrumented();
+    const coordinator = await etcd.connect();
+    const name = etcd.name();
+    await coordinator.service(name).register({ address: 'a' });
+    await coordinator.group(name).join(1);
+    const about = (recipe: string) => ({
+      'etcd_recipes.recipe': recipe,
+      'etcd_recipes.name': name,
+    });
+    expect(spans('service.register')[0]?.attributes).toEqual(about('service'));
+    expect(spans('group.join')[0]?.attributes).toEqual(about('group'));
+    expect(await points('recipe.events')).toEqual([
+      { attributes: { recipe: 'service', event: 'registered' }, value: 1 },
+      { attributes: { recipe: 'group', event: 'joined' }, value: 1 },
+    ]);
   });
 
   it('begun inside a wait are nearer to its calls', async () => {

@@ -65,5 +65,13 @@ it('offers the processes that there are to choose from', async () => {
 
 it('has a row for each part', () => {
   const rows = panels.filter(({ targets: each }) => !each).map(({ title }) => title);
-  expect(rows).toEqual(['RPCs', 'Endpoints', 'Sessions', 'Locks', 'Watches']);
+  expect(rows).toEqual([
+    'RPCs',
+    'Endpoints',
+    'Sessions',
+    'Locks',
+    'Watches',
+    'Queues',
+    'Services, groups and shards',
+  ]);
 });
