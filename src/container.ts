@@ -1,14 +1,14 @@
 // tsyringe asks for this first.
 import 'reflect-metadata';
 import { type DependencyContainer, type InjectionToken, container as root } from 'tsyringe';
-import { BatchingStore } from './core/batching-store.js';
-import { type Clock, systemClock } from './core/clock.js';
-import { ArgumentError } from './core/errors.js';
-import type { Etcd3Options } from './core/etcd3-options.js';
-import { Etcd3Store } from './core/etcd3-store.js';
-import { ExactlyOnceStore } from './core/exactly-once-store.js';
-import { Session, type SessionOptions } from './core/session.js';
-import type { Store } from './core/store.js';
+import { BatchingStore } from './core/commit/batching-store.js';
+import { ExactlyOnceStore } from './core/commit/exactly-once-store.js';
+import { Etcd3Store } from './core/etcd3/etcd3-store.js';
+import type { Etcd3Options } from './core/etcd3/options.js';
+import { Session, type SessionOptions } from './core/session/session.js';
+import { ArgumentError } from './core/store/errors.js';
+import type { Store } from './core/store/store.js';
+import { type Clock, systemClock } from './core/time/clock.js';
 
 /** Where time comes from. */
 export const CLOCK: InjectionToken<Clock> = Symbol.for('etcd-recipes.clock');
@@ -28,6 +28,14 @@ export function containerWith(parts: {
   return container;
 }
 
+/** A container inside of another, in which `SESSION` and `STORE` are those of a part of what that one has. */
+export function containerWithin(outer: DependencyContainer, session: Session): DependencyContainer {
+  const container = outer.createChildContainer();
+  container.registerInstance(STORE, session.store);
+  container.registerInstance(SESSION, session);
+  return container;
+}
+
 /** The stores made here, as opposed to those that users gave. */
 const made = new WeakSet<Store>();
 
@@ -43,6 +51,8 @@ export interface Parts {
   readonly session: Session;
   /** Whether the store was made here, and is to be closed with the coordinator. */
   readonly ownsStore: boolean;
+  /** The container that has them. */
+  readonly container: DependencyContainer;
   /** How many operations a transaction may have; `undefined` for as many as etcd takes unless told otherwise. */
   readonly maxTxnOps: number | undefined;
 }
@@ -70,7 +80,7 @@ export async function compose(
     container.registerInstance(CLOCK, clock);
     container.registerInstance(STORE, store);
     container.registerInstance(SESSION, session);
-    return { store, session, ownsStore, maxTxnOps: options.maxTxnOps };
+    return { store, session, ownsStore, container, maxTxnOps: options.maxTxnOps };
   } catch (error) {
     if (ownsStore) store.close();
     throw error;

@@ -6,6 +6,7 @@ import {
   CLOCK,
   ClosedError,
   type ConnectOptions,
+  type Coordinator,
   connect,
   SESSION,
   SessionLostError,
@@ -17,7 +18,7 @@ import {
 import { useEtcd } from './support/etcd.js';
 
 const etcd = useEtcd();
-const patience = { timeout: 15_000, interval: 10 };
+const patience = { timeout: 60_000, interval: 10 };
 
 describe('connecting', () => {
   it('opens a session that lives as long as was asked for', async () => {
@@ -48,12 +49,31 @@ describe('connecting', () => {
   });
 });
 
+describe('a name or ID of which half a character is missing', () => {
+  const half = 'x\ud83d';
+
+  it.each<[string, (coordinator: Coordinator) => unknown]>([
+    ['a recipe', (coordinator) => coordinator.mutex(half)],
+    ['a recipe in the layout of Go', (coordinator) => coordinator.mutex(half, { layout: 'go' })],
+    ['a namespace', (coordinator) => coordinator.namespace(half)],
+    ['a queue', (coordinator) => coordinator.queue(half)],
+    ['a tenant', (coordinator) => coordinator.tenant(half)],
+    ['a service', (coordinator) => coordinator.service(half).directory()],
+    ['an instance', (coordinator) => coordinator.service('x').register({ address: 'a', id: half })],
+    ['a member', (coordinator) => coordinator.group('x').join('', { id: half })],
+    ['a party', (coordinator) => coordinator.latch('x', 1).countDown(half)],
+  ])('is refused of %s, as its bytes are those of others', async (_, use) => {
+    const coordinator = await etcd.connect();
+    await expect(async () => use(coordinator)).rejects.toThrow(ArgumentError);
+  });
+});
+
 describe('the parts', () => {
   it('can be replaced, and injected elsewhere', async () => {
     const container = root.createChildContainer();
     const calls: string[] = [];
     const counted = new Proxy<Store>(etcd.admin, {
-      get: (store, method: keyof Store) => {
+      get: (store, method: Exclude<keyof Store, 'access'>) => {
         calls.push(method);
         return store[method].bind(store);
       },
@@ -75,7 +95,7 @@ describe('the parts', () => {
 });
 
 describe('a session', () => {
-  it('tells of a suspension, and of its end when the cut lasts', { timeout: 60_000 }, async () => {
+  it('tells of a suspension, and of its end when the cut lasts', { timeout: 180_000 }, async () => {
     const proxy = await FaultProxy.start(etcd.endpoint);
     etcd.defer(() => proxy.close());
     const { session } = await etcd.connect({
@@ -96,6 +116,7 @@ describe('a session', () => {
     expect(told).toEqual(['suspended', 'resumed', 'suspended', 'no-contact']);
     expect(session.signal.reason).toBeInstanceOf(SessionLostError);
     expect(session.remaining()).toBe(0);
+    proxy.heal();
   });
 
   it('learns that its lease was revoked, and so does what is held through it', async () => {
@@ -144,6 +165,9 @@ describe('closing', () => {
     await tenant.close();
     expect(coordinator.session.state).toBe('open');
     expect(() => coordinator.namespace('')).toThrow(/prefix must be a non-empty string, got ''/);
+    for (const prefix of ['semaphore/', 'audit/x/', 'held', 'm', '.']) {
+      expect(() => coordinator.namespace(prefix)).toThrow(ArgumentError);
+    }
   });
 
   it('does not wait for etcd longer than a lease would live', async () => {
