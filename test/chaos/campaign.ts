@@ -7,13 +7,14 @@ import { fileURLToPath } from 'node:url';
 import { Guard } from '../../src/embed/process/guard.js';
 import { connect } from '../../src/index.js';
 import { ChaosCluster, type Profile } from './cluster.js';
-import { Crew } from './crew.js';
+import { Crew, type Setup } from './crew.js';
 import type { Defect } from './defects.js';
 import { FullLog } from './full-log.js';
 import { Recorder } from './history.js';
-import { unleash } from './nemesis.js';
+import { compact, unleash } from './nemesis.js';
 import { type Network, namespaceNetwork, proxyNetwork } from './network.js';
 import type { Plan } from './plan.js';
+import type { Workload } from './workloads/names.js';
 
 /** How a run is to be. */
 export interface CampaignOptions {
@@ -23,7 +24,11 @@ export interface CampaignOptions {
   readonly profile: Profile;
   readonly rate: number;
   readonly ttl: number;
+  readonly transport: Setup['transport'];
   readonly defect?: Defect | undefined;
+  readonly workloads: readonly Workload[];
+  /** Ends once so many jobs were done. */
+  readonly jobs?: number | undefined;
   readonly network: 'netns' | 'proxy';
   readonly binary: string;
   /** Where data and sockets go for the time of the run. */
@@ -39,8 +44,17 @@ export interface Campaign {
   readonly torn: boolean;
 }
 
+/** What is kept though nobody is there: what was written, and what barriers (also of who joined a round and died), semaphores and partitioners remember. */
+const STAYS =
+  /^(data|list|mark|counter|sequence|done|audit)\/|\/assignment$|\/limit\/|\/round$|^cyclic-barrier\/[^/]+\/\d+\/arrivals$|^queue\/[^/]+\/(dead\/|delayed!time$)/;
+/** Bytes at which members take no more writes, where workers do one thing only, and that often. */
+const QUOTA_OF_JOBS = 128 << 20;
 const POLL = 100;
-const FINISH = 60_000;
+const FINISH = 300_000;
+/** Milliseconds between two times that what nobody needs is removed. */
+const TIDY = 2_000;
+/** How often that is done before etcd has to forget what happened then. */
+const REMEMBERED = 5;
 /** The longest that a lease of a process lives after it was killed, and then some. */
 const REMAINS = 80_000;
 
@@ -64,27 +78,36 @@ export async function campaign(
         ? await namespaceNetwork(binary, members, scratch)
         : await proxyNetwork(binary, members);
     undo.push(() => network.close());
-    const cluster = await ChaosCluster.start(network, options.profile, scratch, signal);
+    const { workloads, profile, jobs = Number.POSITIVE_INFINITY } = options;
+    const isBusy = workloads.length === 1;
+    const quota = isBusy ? QUOTA_OF_JOBS : undefined;
+    const cluster = await ChaosCluster.start(network, profile, scratch, signal, quota);
     undo.push(() => cluster.close());
     tell(`etcd ${cluster.version}, ${members} members, ${kind}`);
     const log = new FullLog(cluster, new Recorder(history, 'log'));
     undo.push(() => log.stop());
     const vault = join(scratch, 'vault');
     undo.push(await startVault(vault, history, guard));
-    const { ttl, rate, defect } = options;
-    const setup = { directory: history, vault, ttl, seed, rate: rate / options.workers, defect };
+    const { ttl, defect, transport } = options;
+    const rate = options.rate / options.workers;
+    const setup = { directory: history, vault, ttl, seed, rate, transport, defect, workloads };
     const crew = new Crew(setup, cluster.endpoints, harness, guard);
     undo.push(() => crew.end());
     await crew.start(options.workers);
     undo.push(followLeader(cluster, new Recorder(history, 'leader')));
+    const tidied = tidy({ cluster, log, recorder: harness }, jobs, isBusy, signal);
+    undo.push(tidied.stop);
     {
       const session = { ttl: 60_000, label: 'nemesis' };
       await using observer = await connect({ endpoints: cluster.controls, session });
-      await unleash({ cluster, crew, log, recorder: harness, observer, seed, signal, tell }, plan);
+      const scene = { cluster, crew, log, recorder: harness, observer, seed, signal, tell };
+      await unleash(scene, plan, tidied.enough);
+      harness.write({ f: 'calm', e: 'info' });
     }
     tell('healing');
     await cluster.heal();
     const stuck = await crew.finish(await mark(cluster), FINISH);
+    await tidied.stop();
     if (stuck.length > 0) tell(`did not finish: ${stuck.join(' ')}`);
     await remains(cluster, log, harness);
     return { etcd: cluster.version, torn: log.torn };
@@ -93,6 +116,41 @@ export async function campaign(
       await step().catch((error: Error) => tell(`could not clean up: ${error.message}`));
     }
   }
+}
+
+/**
+ * Deletes what says that jobs were done; and where there are so many that they fill etcd between two faults that compact it, has
+ * it forget what happened some time ago. The full log has it all. `enough` aborts once so many jobs were done.
+ */
+function tidy(
+  scene: Parameters<typeof compact>[0],
+  jobs: number,
+  compacts: boolean,
+  signal: AbortSignal,
+): { readonly enough: AbortSignal; readonly stop: () => Promise<void> } {
+  const { cluster, log } = scene;
+  const [enough, stop] = [new AbortController(), new AbortController()];
+  const either = AbortSignal.any([signal, stop.signal]);
+  const range = { key: base64('done/'), range_end: base64('done0') };
+  const work = async (): Promise<void> => {
+    const revisions: number[] = [];
+    while (!either.aborted) {
+      revisions.push(log.revision);
+      await sleep(TIDY, undefined, { signal: either }).catch(() => {});
+      if (log.done >= jobs) enough.abort(new Error('enough'));
+      await cluster.call('/v3/kv/deleterange', range).catch(() => {});
+      const past = revisions.length > REMEMBERED ? revisions.shift() : undefined;
+      if (past !== undefined && compacts) await compact(scene, past);
+    }
+  };
+  const done = work();
+  return {
+    enough: enough.signal,
+    stop: () => {
+      stop.abort();
+      return done;
+    },
+  };
 }
 
 async function startVault(
@@ -148,24 +206,34 @@ async function mark(cluster: ChaosCluster): Promise<number> {
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-interface Range {
+interface Ranges {
   readonly header: { readonly revision: string };
-  readonly kvs?: readonly { readonly key: string }[];
+  readonly responses: readonly {
+    readonly response_range: { readonly kvs?: readonly { readonly key: string }[] };
+  }[];
 }
 
 /** Takes down what is left when everything that can go has had time to. */
 async function remains(cluster: ChaosCluster, log: FullLog, recorder: Recorder): Promise<void> {
   const limit = performance.now() + REMAINS;
-  const everything = { key: base64('\0'), range_end: base64('\0'), keys_only: true };
+  // Jobs that were done stay, and are many.
+  const ranges = [
+    ['\0', 'done/'],
+    ['done0', '\0'],
+  ] as const;
+  const success = ranges.map(([key, end]) => ({
+    requestRange: { key: base64(key), range_end: base64(end), keys_only: true },
+  }));
   for (;;) {
     const { leases = [] } = await cluster.call<{ leases?: { ID: string }[] }>(
       '/v3/lease/leases',
       {},
     );
-    const { kvs = [], header } = await cluster.call<Range>('/v3/kv/range', everything);
-    const keys = kvs
+    const { header, responses } = await cluster.call<Ranges>('/v3/kv/txn', { success });
+    const keys = responses
+      .flatMap(({ response_range: { kvs = [] } }) => kvs)
       .map(({ key }) => Buffer.from(key, 'base64').toString())
-      .filter((key) => !/^(data|list)\//.test(key));
+      .filter((key) => !STAYS.test(key));
     const seen = log.torn || log.revision >= Number(header.revision);
     if ((leases.length === 0 && keys.length === 0 && seen) || performance.now() > limit) {
       const hashes = await hashKeyValues(cluster, header.revision);

@@ -8,13 +8,23 @@ import { Effects } from './checkers/effects.js';
 import { Exclusion } from './checkers/exclusion.js';
 import { FencedStore } from './checkers/fenced-store.js';
 import { GuardedList } from './checkers/guarded-list.js';
+import { Jobs } from './checkers/jobs.js';
 import { linearizability, type RegisterOperation } from './checkers/linearizable.js';
 import { Liveness } from './checkers/liveness.js';
 import { Measures, percentile } from './checkers/measures.js';
+import { Mirrors } from './checkers/mirrors.js';
+import { Numbers } from './checkers/numbers.js';
+import { Permits } from './checkers/permits.js';
 import { Registers } from './checkers/registers.js';
 import { RevisionOrder } from './checkers/revision-order.js';
+import { Rounds } from './checkers/rounds.js';
 import { Sessions } from './checkers/sessions.js';
+import { Shards } from './checkers/shards.js';
+import { SharedLock } from './checkers/shared-lock.js';
+import { Sums } from './checkers/sums.js';
+import { Terms } from './checkers/terms.js';
 import { Watches } from './checkers/watches.js';
+import { type Digested, digestOf } from './digest.js';
 import { type Change, type Entry, type Fields, Recorder, readHistory } from './history.js';
 import { tooSeldom } from './judge.js';
 import { planOf } from './plan.js';
@@ -49,6 +59,130 @@ const log = (...changes: Change[]): Fields & { p: string } => ({
   f: 'log',
   e: 'info',
   changes,
+});
+
+describe('jobs', () => {
+  const call = (i: number, queue = 'any', p = 'w1'): Fields & { p: string } => ({
+    p,
+    f: 'put job',
+    e: 'invoke',
+    i,
+    key: queue,
+    value: `${p}:${i}`,
+  });
+  const putAt = (i: number, rev: number, queue = 'any', p = 'w1'): (Fields & { p: string })[] => [
+    call(i, queue, p),
+    { p, f: 'put job', e: 'ok', i, key: queue, rev },
+  ];
+  const begun = (
+    value: string,
+    token: number,
+    version = 1,
+    key = 'any',
+  ): Fields & { p: string } => ({
+    p: 'w2',
+    f: 'job',
+    e: 'info',
+    key,
+    value,
+    token,
+    version,
+  });
+  const ended = (value: string, i = 1, reason = 'done'): (Fields & { p: string })[] => [
+    { p: 'w2', f: 'end job', e: 'invoke', i, key: 'any', value, reason },
+    { p: 'w2', f: 'end job', e: 'ok', i, key: 'any' },
+  ];
+  const dead = (rev: number, value: string, header = '{"reason":"no use"}'): Change =>
+    put(rev, 'queue/any/dead/x', `${header}\n"${value}"`);
+
+  it('are done once, or given up with a reason', () => {
+    const both = [...putAt(1, 10), ...putAt(2, 11), begun('w1:1/0', 12), begun('w1:2/0', 13)];
+    const ends = log(put(14, 'done/w1:1/0', '12|any'), dead(15, 'w1:2/0'));
+    const told = [...ended('w1:1/0'), ...ended('w1:2/0', 2, 'dead')];
+    expect(found(new Jobs(), ...both, ends, ...told)).toEqual([]);
+    expect(found(new Jobs(), call(1), begun('w1:1/0', 12))).toEqual([]);
+  });
+
+  it('are neither lost, nor done twice, nor begun once they are done', () => {
+    const [one, begin] = [putAt(1, 10), begun('w1:1/0', 12)];
+    const done = log(put(14, 'done/w1:1/0', '12|any'));
+    expect(found(new Jobs(), ...one, begin)).toEqual(['w1:1/0 of any is lost']);
+    const twice = log(put(14, 'done/w1:1/0', ''), put(15, 'done/w1:1/0', '', 2, 14));
+    expect(found(new Jobs(), ...one, begin, twice)[0]).toBe('w1:1/0 was done twice');
+    expect(found(new Jobs(), ...one, begin, done, log(dead(15, 'w1:1/0')))).toHaveLength(1);
+    expect(found(new Jobs(), ...one, begin, done, begun('w1:1/0', 20, 2))).toEqual([
+      'w1:1/0 was begun after it was ended at 14',
+    ]);
+    expect(found(new Jobs(), ...one, begin, begin, done)).toHaveLength(1);
+    expect(found(new Jobs(), ...one, done)).toEqual(['w1:1/0 was ended, and not begun']);
+    expect(found(new Jobs(), begin, done)).toEqual(['w1:1/0, which nobody put, was done']);
+    expect(found(new Jobs(), ...one, begin, log(dead(14, 'w1:1/0', '{}')))).toHaveLength(1);
+  });
+
+  it('that were put together are each done, in their order', () => {
+    const own = 'own-w2';
+    const [invoke, ok] = putAt(1, 10, own) as [Fields & { p: string }, Fields & { p: string }];
+    const puts = [{ ...invoke, delta: 2 }, ok];
+    const brief = (place: number, i: number): (Fields & { p: string })[] => [
+      {
+        p: 'w2',
+        f: 'end job',
+        e: 'invoke',
+        i,
+        key: own,
+        value: `w1:1/${place}`,
+        reason: 'done',
+        token: 20 + i,
+        version: 1,
+      },
+      { p: 'w2', f: 'end job', e: 'ok', i, key: own },
+    ];
+    const done = (place: number): Change => put(30 + place, `done/w1:1/${place}`, '');
+    const all = log(done(0), done(1));
+    expect(found(new Jobs(), ...puts, ...brief(0, 1), ...brief(1, 2), all)).toEqual([]);
+    expect(found(new Jobs(), ...puts, ...brief(0, 1), log(done(0)))).toEqual([
+      'w1:1/1 of own-w2 is lost',
+    ]);
+    expect(found(new Jobs(), ...puts, ...brief(1, 1), ...brief(0, 2), all)).toEqual([
+      'w2 own-w2 began w1:1/0 after w1:1/1, which was put later',
+    ]);
+  });
+
+  it('are done where that was told', () => {
+    const one = [...putAt(1, 10), begun('w1:1/0', 12)];
+    const done = log(put(14, 'done/w1:1/0', '12|any'));
+    expect(found(new Jobs(), ...one, ...ended('w1:1/0', 1, 'dead'), done)).toHaveLength(1);
+    expect(found(new Jobs(), ...one, ...ended('w1:1/0'), ...ended('w1:1/0', 2), done)).toEqual([
+      'w1:1/0 of any was ended twice',
+    ]);
+  });
+
+  it('are begun in the order of their puts where one process consumes', () => {
+    const own = 'own-w2';
+    const puts = [...putAt(1, 10, own), ...putAt(2, 11, own), ...putAt(1, 9, own, 'w3')];
+    const [first, second, other] = ['w1:1/0', 'w1:2/0', 'w3:1/0'] as const;
+    const done = log(...[first, second, other].map((value, i) => put(90 + i, `done/${value}`, '')));
+    const order = (...values: readonly string[]): Fields[] =>
+      values.map((value, i) => begun(value, 20 + i, 1, own));
+    const told = (...begins: Fields[]): readonly string[] =>
+      found(new Jobs(), ...puts, ...(begins as ReturnType<typeof begun>[]), done);
+    expect(told(...order(first, other, second))).toEqual([]);
+    expect(told(...order(second, other, first))).toEqual([
+      'w2 own-w2 began w1:1/0 after w1:2/0, which was put later',
+    ]);
+    expect(told(...order(second, other), begun(first, 30, 2, own))).toEqual([]);
+    // One that has died is there for as long as its lease: what is nearer to it is left to it for a moment.
+    const key = `queue/${own}/ready!consumers/w2.1`;
+    const many = log(put(2, key.replace('.1', '.2'), ''), put(3, key, ''));
+    const alone = log(gone(22, key));
+    const one = (value: string, token: number): Fields => begun(value, token, 1, own);
+    expect(told(many, one(second, 20), one(other, 21), alone, one(first, 30))).toEqual([]);
+    const late = (value: string, token: number): Fields =>
+      Object.assign(one(value, token), { at: 11_000 + token });
+    expect(told(many, one(other, 21), alone, late(second, 30), late(first, 31))).toEqual([
+      'w2 own-w2 began w1:1/0 after w1:2/0, which was put later',
+    ]);
+  });
 });
 
 describe('the fenced store', () => {
@@ -91,9 +225,9 @@ describe('exclusion', () => {
   const look = (p: string, token: number, lost: string | null, at: number) =>
     ({ p, i: 9, f: 'vault', e: 'invoke', lock: 'vault', token, lost, at }) as const;
   const pause = (target: string, at: number) =>
-    ({ p: 'harness', i: 1, f: 'fault', e: 'info', kind: 'pause-worker', target, at }) as const;
+    ({ p: 'harness', f: 'stopped', e: 'info', target, at }) as const;
   const resume = (target: string, at: number) =>
-    ({ p: 'harness', i: 1, f: 'healed', e: 'ok', kind: 'pause-worker', target, at }) as const;
+    ({ p: 'harness', f: 'continued', e: 'info', target, at }) as const;
 
   it('holds where tokens grow and losses are told of', () => {
     expect(
@@ -140,6 +274,48 @@ describe('exclusion', () => {
     const removed = [...lines, grant('w2.1', 1, 8, 100)];
     expect(found(new Exclusion(TTL), ...removed, look('w1.1', 5, null, 200))).toEqual([]);
     expect(found(new Exclusion(TTL), ...removed, look('w1.1', 5, null, 2_200))).toHaveLength(1);
+  });
+
+  describe('between ways to hold a lock', () => {
+    const as = (mode: string, p: string, token: number, at: number) => [
+      acquire(p, token, at),
+      { ...grant(p, token, token, at), mode },
+    ];
+    const upgrade = (p: string, token: number, at: number) =>
+      ({ p, i: 7, f: 'upgrade', e: 'ok', lock: 'vault', token, at }) as const;
+    const see = (mode: string, p: string, token: number, at: number) =>
+      ({ ...look(p, token, null, at), mode }) as const;
+
+    it.each([
+      ['read', 'read', 0],
+      ['read', 'upgradeable', 0],
+      ['upgradeable', 'read', 0],
+      ['permits', 'permits', 0],
+      ['upgradeable', 'upgradeable', 1],
+      ['read', 'write', 1],
+      ['write', 'read', 1],
+      ['write', 'upgradeable', 1],
+      ['write', 'write', 1],
+    ])('is there of %s and %s where one excludes the other', (first, second, broken) => {
+      const lines = [...as(first, 'w1.1', 5, 0), ...as(second, 'w2.1', 8, 10)];
+      expect(found(new Exclusion(TTL), ...lines, see(first, 'w1.1', 5, 2_500))).toHaveLength(
+        broken,
+      );
+    });
+
+    it('is none of readers and who has written before', () => {
+      const lines = [...as('write', 'w1.1', 5, 0), ...as('read', 'w2.1', 8, 10)];
+      expect(found(new Exclusion(TTL), ...lines, see('read', 'w1.1', 5, 2_500))).toEqual([]);
+    });
+
+    it('is there of readers and who writes after reading', () => {
+      const lines = [...as('upgradeable', 'w1.1', 5, 0), ...as('read', 'w2.1', 8, 10)];
+      const written = [...lines, upgrade('w1.1', 5, 20), see('write', 'w1.1', 5, 30)];
+      expect(found(new Exclusion(TTL), ...written)).toEqual([]);
+      expect(found(new Exclusion(TTL), ...written, see('read', 'w2.1', 8, 2_500))).toHaveLength(1);
+      const letIn = [...written, ...as('read', 'w3.1', 9, 40), see('write', 'w1.1', 5, 2_500)];
+      expect(found(new Exclusion(TTL), ...letIn)).toHaveLength(1);
+    });
   });
 });
 
@@ -221,6 +397,12 @@ describe('effects', () => {
     expect(found(new Effects(), add('invoke'), add('ok', 5))).toHaveLength(1);
     const sure = { ...add('unknown'), applied: true };
     expect(found(new Effects(), add('invoke'), sure)).toHaveLength(1);
+  });
+
+  it('may be none where a condition did not hold, which nobody knows if only the answer was lost', () => {
+    const swap = (e: Entry['e']) => ({ ...add(e), f: 'cas' }) as const;
+    const sure = { ...swap('unknown'), applied: true };
+    expect(found(new Effects(), swap('invoke'), sure)).toEqual([]);
   });
 
   it('must not be two', () => {
@@ -516,6 +698,21 @@ describe('watches', () => {
     expect(found(new Watches(), ...lines, closed)).toHaveLength(1);
   });
 
+  it('are not held to account for what is before them, however much of the log was forgotten meanwhile', () => {
+    const from = 100_001;
+    const noise = Array.from({ length: 30_000 }, (_, i) => put(i + 1, 'data/n', `${i}`, i + 1, 1));
+    const late = put(from + 1, 'data/a', 'late');
+    const lines = [
+      log(...noise),
+      open({ from }),
+      log(...noise.map((change, i) => put(30_001 + i, change[2], change[3], 30_001 + i, 1))),
+      log(put(99_000, 'data/a', 'early')),
+      log(late),
+      told(late),
+    ];
+    expect(found(new Watches(), ...lines)).toEqual([]);
+  });
+
   it('must not be closed by themselves', () => {
     const lines = [open(), ready, log(...written), say('closed', { error: 'no more' })];
     expect(found(new Watches(), ...lines)).toHaveLength(1);
@@ -534,41 +731,36 @@ describe('sessions', () => {
       remaining: 900,
       at,
     }) as const;
-  const fault = (kind: string, at: number) =>
-    ({ p: 'harness', i: 1, f: 'fault', e: 'info', kind, target: 'w1.1', lease: '7', at }) as const;
-  const healed = (at: number) =>
+  const revoked = (at: number) =>
     ({
       p: 'harness',
       i: 1,
-      f: 'healed',
-      e: 'ok',
-      kind: 'pause-worker',
+      f: 'fault',
+      e: 'info',
+      kind: 'revoke',
       target: 'w1.1',
+      lease: '7',
       at,
     }) as const;
+  const standstill = (from: number, to: number) =>
+    [
+      { p: 'harness', f: 'stopped', e: 'info', target: 'w1.1', at: from },
+      { p: 'harness', f: 'continued', e: 'info', target: 'w1.1', at: to },
+    ] as const;
 
   it('hold while they are renewed', () => {
     expect(
-      found(
-        new Sessions(),
-        opened,
-        alive(5_000),
-        fault('pause-worker', 6_000),
-        healed(7_000),
-        alive(7_001),
-      ),
+      found(new Sessions(), opened, alive(5_000), ...standstill(6_000, 7_000), alive(7_001)),
     ).toEqual([]);
   });
 
   it('must not believe in a lease that was revoked', () => {
-    expect(found(new Sessions(), opened, fault('revoke', 100), alive(1_000))).toEqual([]);
-    expect(found(new Sessions(), opened, fault('revoke', 100), alive(5_000))).toHaveLength(1);
+    expect(found(new Sessions(), opened, revoked(100), alive(1_000))).toEqual([]);
+    expect(found(new Sessions(), opened, revoked(100), alive(5_000))).toHaveLength(1);
   });
 
   it('must not believe in a lease that they could not renew', () => {
-    expect(
-      found(new Sessions(), opened, fault('pause-worker', 100), healed(2_500), alive(2_501)),
-    ).toHaveLength(1);
+    expect(found(new Sessions(), opened, ...standstill(100, 2_500), alive(2_501))).toHaveLength(1);
   });
 
   it('must leave neither leases nor keys, and members that agree', () => {
@@ -585,15 +777,15 @@ describe('sessions', () => {
 describe('liveness', () => {
   const read = (i: number, e: Entry['e'], at: number, rest: Partial<Entry> = {}) =>
     ({ p: 'w1.1', i, f: 'read', e, at, ...(e === 'invoke' && { limit: 1_000 }), ...rest }) as const;
-  const pause = { p: 'harness', i: 1, e: 'info', kind: 'pause-worker', target: 'w1.1' } as const;
+  const harness = { p: 'harness', e: 'info', target: 'w1.1' } as const;
 
   it('holds where all calls settle in the time their processes had', () => {
     expect(
       found(
         new Liveness(),
         read(1, 'invoke', 0),
-        { ...pause, f: 'fault', at: 10 },
-        { ...pause, f: 'healed', at: 5_000 },
+        { ...harness, f: 'stopped', at: 10 },
+        { ...harness, f: 'continued', at: 5_000 },
         read(1, 'ok', 5_010),
       ),
     ).toEqual([]);
@@ -606,7 +798,7 @@ describe('liveness', () => {
   });
 
   it('does not ask of the dead', () => {
-    const kill = { ...pause, f: 'fault', kind: 'kill-worker', at: 10 } as const;
+    const kill = { ...harness, f: 'fault', kind: 'kill-worker', at: 10 } as const;
     expect(found(new Liveness(), read(1, 'invoke', 0), kill, { ...kill, at: 9_000 })).toEqual([]);
   });
 
@@ -620,20 +812,384 @@ describe('liveness', () => {
   });
 });
 
+const mark = (rev: number, lock: string, token: number, as = '', by = 'w1.1:1') =>
+  put(rev, `mark/${lock}/w1`, `${token}:${as}|${by}`);
+
+describe('a shared lock', () => {
+  const folder = 'read-write-lock/shared';
+  const r5 = put(5, `${folder}/r/a`, '');
+  const r6 = put(6, `${folder}/r/b`, '');
+  const w7 = put(7, `${folder}/w/c`, '');
+  const twin7 = put(7, `${folder}/r/c`, '');
+  const u8 = put(8, `${folder}/u/d`, '');
+  const marker = put(30, `${folder}/x/d`, '');
+  const marked = (rev: number, token: number, as: string) => mark(rev, 'shared', token, as);
+
+  it('has many readers, then one writer, who may go on as one of many readers', () => {
+    const lines = [
+      log(r5, r6, w7, twin7, marked(8, 5, 'read'), marked(9, 6, 'read')),
+      log(gone(10, `${folder}/r/a`), gone(11, `${folder}/r/b`), marked(12, 7, 'write')),
+      log(put(13, `${folder}/r/e`, ''), gone(14, `${folder}/w/c`), marked(15, 13, 'read')),
+      log(marked(16, 7, 'read')),
+    ];
+    expect(found(new SharedLock(), ...lines)).toEqual([]);
+  });
+
+  it('has who is to write later beside readers, and alone while it writes', () => {
+    const lines = [log(r5, u8, marked(9, 8, 'upgradeable'), marked(10, 5, 'read'), marker)];
+    const alone = [log(gone(31, `${folder}/r/a`), marked(32, 8, 'write'))];
+    const after = log(gone(33, `${folder}/x/d`), put(34, `${folder}/r/f`, ''));
+    expect(found(new SharedLock(), ...lines, ...alone, after, log(marked(35, 34, 'read')))).toEqual(
+      [],
+    );
+    expect(found(new SharedLock(), ...lines, log(marked(32, 8, 'write')))).toHaveLength(1);
+    const early = [...lines, ...alone, log(put(33, `${folder}/r/f`, ''), marked(34, 33, 'read'))];
+    expect(found(new SharedLock(), ...early)).toHaveLength(1);
+  });
+
+  it('is broken by a reader beside a writer, whoever came first', () => {
+    expect(
+      found(new SharedLock(), log(r5, w7, twin7, marked(8, 5, 'read'), marked(9, 7, 'write'))),
+    ).toHaveLength(1);
+    const late = put(8, `${folder}/r/f`, '');
+    expect(
+      found(new SharedLock(), log(w7, twin7, marked(9, 7, 'write'), late, marked(10, 8, 'read'))),
+    ).toHaveLength(1);
+  });
+
+  it('is broken by who goes on writing as a reader', () => {
+    const lines = [w7, twin7, marked(8, 7, 'write'), gone(9, `${folder}/w/c`)];
+    expect(found(new SharedLock(), log(...lines, marked(10, 7, 'write')))).toHaveLength(1);
+    expect(found(new SharedLock(), log(...lines, marked(10, 7, 'read')))).toEqual([]);
+  });
+
+  it('is broken by two writers', () => {
+    const two = [w7, put(8, `${folder}/w/f`, ''), marked(9, 7, 'write'), marked(10, 8, 'write')];
+    expect(found(new SharedLock(), log(...two))).toHaveLength(1);
+  });
+
+  it('is broken by a mark of somebody whose key is gone', () => {
+    expect(
+      found(new SharedLock(), log(r5, gone(6, `${folder}/r/a`), marked(7, 5, 'read'))),
+    ).toHaveLength(1);
+  });
+});
+
+describe('permits', () => {
+  const limit = (rev: number, n: number) => put(rev, `semaphore/permits/limit/${rev}`, String(n));
+  const come = (rev: number) => put(rev, `semaphore/permits/permits/2/${rev}`, '');
+  const go = (rev: number, token: number) => gone(rev, `semaphore/permits/permits/2/${token}`);
+  const use = (rev: number, token: number, n: number) => mark(rev, 'permits', token, String(n));
+
+  it('are as many as the limit, and given again when they are given back', () => {
+    const lines = [limit(2, 4), come(5), come(6), come(7), use(8, 5, 2), use(9, 6, 2), go(10, 5)];
+    expect(found(new Permits(), log(...lines, use(11, 7, 2), use(12, 6, 2)))).toEqual([]);
+  });
+
+  it('stay with who has them when the limit becomes less, and are not given to others', () => {
+    const lines = [limit(2, 4), come(5), come(6), use(8, 5, 2), use(9, 6, 2), limit(10, 3)];
+    expect(found(new Permits(), log(...lines, use(11, 5, 2), come(12)))).toEqual([]);
+    expect(found(new Permits(), log(...lines, come(12), use(13, 12, 1)))).toHaveLength(1);
+    // Let in before, he may be late to use them.
+    const late = [limit(2, 4), come(5), come(6), use(8, 5, 2), limit(9, 3), use(10, 6, 2)];
+    expect(found(new Permits(), log(...late))).toEqual([]);
+  });
+
+  it('are no more than the limit', () => {
+    const lines = [limit(2, 4), come(5), come(6), use(8, 5, 2)];
+    expect(found(new Permits(), log(...lines, use(9, 6, 3)))).toHaveLength(1);
+  });
+
+  it('are not used by somebody whose key is gone', () => {
+    expect(found(new Permits(), log(limit(2, 4), come(5), go(6, 5), use(7, 5, 1)))).toHaveLength(1);
+  });
+});
+
+describe('terms', () => {
+  const key = (who: string) => `election/office/terms/${who}`;
+  const lead = (rev: number, who: string, value = who, create = rev) =>
+    put(rev, key(who), JSON.stringify({ value }), 1, create);
+  const told = (rev: number, token: number, value: string | null, missed = false) =>
+    ({ p: 'w1.1', f: 'told', e: 'info', lock: 'office', rev, token, value, missed }) as const;
+  const begin = { p: 'w1.1', f: 'begin', e: 'info' } as const;
+  const untold = (at: number) =>
+    ({ p: 'w1.1', f: 'untold', e: 'info', lock: 'office', at }) as const;
+  const one = [lead(5, 'a'), mark(6, 'office', 5), lead(7, 'a', 'new', 5)];
+  const two = [lead(9, 'b'), gone(9, key('a')), mark(10, 'office', 9), gone(11, key('b'))];
+  const all = [told(5, 5, 'a'), told(7, 5, 'new'), told(9, 9, 'b'), told(11, 0, null)];
+
+  it('follow one another, and everybody is told', () => {
+    expect(found(new Terms(), begin, log(...one, ...two), ...all)).toEqual([]);
+    expect(found(new Terms(), begin, ...all, log(...one, ...two), untold(90_000))).toEqual([]);
+  });
+
+  it('are one at a time', () => {
+    expect(found(new Terms(), log(lead(5, 'a'), lead(6, 'b')))).toHaveLength(1);
+  });
+
+  it('have no effect after they have ended, nor when others have begun', () => {
+    expect(found(new Terms(), log(...one, ...two, mark(12, 'office', 9)))).toHaveLength(1);
+    const late = [...two.slice(0, 3), mark(11, 'office', 5)];
+    expect(found(new Terms(), log(...one, ...late))).toHaveLength(1);
+  });
+
+  it.each([
+    ['leave a leader out', [all[0], all[1], all[3]]],
+    ['leave a value out', [all[0], all[2], all[3]]],
+    ['tell of one twice', [all[0], all[0]]],
+    ['tell of them in another order', [all[0], all[2], all[1]]],
+    ['make one up', [all[0], told(7, 5, 'old')]],
+    ['tell of one too late', [all[0], told(8, 5, 'new')]],
+    ['tell of a gap where nothing is missing', [all[0], all[1], told(9, 9, 'b', true)]],
+  ])('are not watched by who would %s', (_, lines) => {
+    const given = lines as typeof all;
+    expect(found(new Terms(), begin, log(...one, ...two), ...given)).not.toEqual([]);
+  });
+
+  it('may be missed by who is told that something may be missing, where it was compacted', () => {
+    const compacted = { p: 'h', f: 'fault', e: 'ok', kind: 'compacted', rev: 8 } as const;
+    const lines = [begin, log(...one, ...two), told(5, 5, 'a'), told(7, 5, 'new'), compacted];
+    expect(found(new Terms(), ...lines, told(10, 9, 'b', true), told(11, 0, null))).toEqual([]);
+    const twice = [told(9, 9, 'b', true), told(10, 9, 'b', true)];
+    expect(found(new Terms(), ...lines, ...twice, told(11, 0, null))).toEqual([]);
+  });
+
+  it('are told of in time', () => {
+    const lines = [begin, log(...one, ...two), all[0] as (typeof all)[0]];
+    expect(found(new Terms(), ...lines, untold(1_000))).toEqual([]);
+    expect(found(new Terms(), ...lines, untold(90_000))).toHaveLength(1);
+  });
+});
+
+describe('rounds', () => {
+  const folder = 'cyclic-barrier/circle/000000000001';
+  const wait = (p: string) => ({ p, i: 1, f: 'await', e: 'invoke', lock: 'circle' }) as const;
+  const pass = (p: string, index: number, generation = 1) =>
+    ({ p, i: 1, f: 'await', e: 'ok', lock: 'circle', generation, index }) as const;
+  const come = (rev: number, at = folder) => put(rev, `${at}/parties/${rev}`, '');
+  const over = (rev: number, what: object, at = folder) =>
+    put(rev, `${at}/round`, JSON.stringify({ count: 3, ...what }));
+  const tripped = { tripped: ['5', '6', '7'] };
+  const waits = ['w1.1', 'w2.1', 'w3.1'].map(wait);
+  const passes = ['w1.1', 'w2.1', 'w3.1'].map((p, i) => pass(p, i));
+  const round = log(come(5), come(6), come(7), over(8, tripped));
+
+  it('are passed by all who came', () => {
+    expect(found(new Rounds(), ...waits, round, ...passes)).toEqual([]);
+    // Who was there when the last came, and gave up then, has come.
+    const gave = log(come(5), come(6), come(7), gone(8, `${folder}/parties/5`), over(9, tripped));
+    expect(found(new Rounds(), ...waits, ...passes.slice(1), gave)).toEqual([]);
+  });
+
+  it('are not passed before all have come', () => {
+    const [first, second] = waits as [(typeof waits)[0], (typeof waits)[0]];
+    expect(found(new Rounds(), round, first, second, pass('w1.1', 0))).toHaveLength(1);
+    const late = [...waits, pass('w1.1', 0), wait('w4.1'), pass('w4.1', 1)];
+    expect(found(new Rounds(), round, ...late)).toHaveLength(1);
+  });
+
+  it('are passed by each as another', () => {
+    const twins = [pass('w1.1', 0), pass('w2.1', 0)];
+    expect(found(new Rounds(), round, ...waits, ...twins)).toHaveLength(1);
+    expect(found(new Rounds(), round, ...waits, pass('w1.1', 3))).toHaveLength(1);
+  });
+
+  it('trip with as many as they wait for, who are there', () => {
+    const lines = [log(come(5), come(6), over(8, { tripped: ['5', '6'] }))];
+    expect(found(new Rounds(), ...lines)).toHaveLength(1);
+    expect(found(new Rounds(), log(come(5), come(7), over(8, tripped)))).toHaveLength(1);
+    const other = 'cyclic-barrier/circle/000000000002';
+    const mixed = [come(5), come(6, other), come(7), over(8, tripped)];
+    expect(found(new Rounds(), log(...mixed))).toHaveLength(1);
+    const left = [come(5), gone(6, `${folder}/parties/5`), come(6), come(7), over(8, tripped)];
+    expect(found(new Rounds(), log(...left))).toHaveLength(1);
+  });
+
+  it('are over once, and either tripped or broken', () => {
+    const broken = { broken: { reason: 'lost' } };
+    expect(found(new Rounds(), round, log(over(9, broken)))).toHaveLength(1);
+    expect(found(new Rounds(), ...waits, log(over(8, broken)), ...passes)).toHaveLength(1);
+    const told = { ...wait('w1.1'), e: 'fail', error: 'circle: round 1 is broken by x' } as const;
+    expect(found(new Rounds(), ...waits, round, told)).toHaveLength(1);
+    expect(found(new Rounds(), ...waits, log(over(8, broken)), told)).toEqual([]);
+  });
+
+  it('of a double barrier are left when all others have left', () => {
+    const stage = 'double-barrier/stage/000000000001';
+    const both = log(...[5, 6, 7].map((rev) => come(rev, stage)), over(8, tripped, stage));
+    const step = (f: 'enter' | 'look', token: number, tokens: number[] = []) =>
+      ({ p: 'w1.1', i: 1, f, e: 'ok', lock: 'stage', token, tokens }) as const;
+    expect(found(new Rounds(), step('enter', 5), both, step('look', 5, [9]))).toEqual([]);
+    expect(found(new Rounds(), both, step('look', 5, [6, 9]))).toHaveLength(1);
+    expect(found(new Rounds(), both, step('enter', 9))).toHaveLength(1);
+  });
+});
+
+describe('sums', () => {
+  const key = 'counter/1/value';
+  const add = (i: number, e: Entry['e'], delta: number, after = 0) =>
+    ({ p: 'w1.1', i, f: 'sum', e, key, delta, after }) as const;
+  const read = (i: number, e: Entry['e'], after = 0) =>
+    ({ p: 'w2.1', i, f: 'total', e, key, after }) as const;
+  const ends = (value: number) => log(put(9, key, String(value)));
+  const one = [add(1, 'invoke', 2), add(1, 'ok', 2, 2)];
+  const two = [add(1, 'invoke', 2), add(2, 'invoke', 3), add(1, 'ok', 2, 2)];
+
+  it('are of all that was added, and perhaps of what nobody knows of', () => {
+    expect(found(new Sums(), ...two, add(2, 'ok', 3, 5), ends(5))).toEqual([]);
+    expect(found(new Sums(), ...two, add(2, 'unknown', 3), ends(5))).toEqual([]);
+    expect(found(new Sums(), ...two, add(2, 'unknown', 3), ends(2))).toEqual([]);
+    expect(found(new Sums(), ...two, ends(5))).toEqual([]);
+    const refused = [add(2, 'invoke', 3), { ...add(2, 'ok', 3, 5), succeeded: false }];
+    expect(found(new Sums(), ...one, ...refused, ends(2))).toEqual([]);
+  });
+
+  it('must not count twice, nor forget', () => {
+    expect(found(new Sums(), ...two, add(2, 'fail', 3), ends(5))).toHaveLength(1);
+    expect(found(new Sums(), ...two, add(2, 'unknown', 3), ends(8))).toHaveLength(1);
+    expect(found(new Sums(), ...two, add(2, 'ok', 3, 5), ends(2))).toHaveLength(1);
+  });
+
+  it('must not take two for one', () => {
+    expect(found(new Sums(), ...two, add(2, 'ok', 3, 3), ends(3))).not.toEqual([]);
+  });
+
+  it('must not go back behind what was seen', () => {
+    const seen = [...two, add(2, 'ok', 3, 5), read(1, 'invoke')];
+    expect(found(new Sums(), ...seen, read(1, 'ok', 5), ends(5))).toEqual([]);
+    expect(found(new Sums(), ...seen, read(1, 'ok', 2), ends(5))).toHaveLength(1);
+    const late = [...two, read(1, 'invoke'), read(1, 'ok', 5), add(3, 'invoke', 1)];
+    expect(
+      found(new Sums(), ...late, add(3, 'ok', 1, 3), add(2, 'ok', 3, 6), ends(6)),
+    ).toHaveLength(2);
+  });
+
+  it('must not be what they never were', () => {
+    const lines = [...two, read(1, 'invoke')];
+    const end = [add(2, 'ok', 3, 5), ends(5)];
+    expect(found(new Sums(), ...lines, read(1, 'ok', 3), ...end)).toHaveLength(1);
+    expect(found(new Sums(), ...lines, read(1, 'ok', 9), ...end)).toHaveLength(1);
+  });
+});
+
+describe('numbers', () => {
+  const ask = (p: string, i: number, key = 'single') =>
+    ({ p, i, f: 'number', e: 'invoke', key }) as const;
+  const give = (p: string, i: number, after: number, key = 'single') =>
+    ({ ...ask(p, i, key), e: 'ok', after }) as const;
+
+  it('are given once each, and grow', () => {
+    const lines = [ask('w1.1', 1), ask('w2.1', 1), give('w1.1', 1, 2), give('w2.1', 1, 1)];
+    expect(found(new Numbers(), ...lines, ask('w2.1', 2), give('w2.1', 2, 3))).toEqual([]);
+  });
+
+  it('must not be given twice', () => {
+    const lines = [ask('w1.1', 1), ask('w2.1', 1), give('w1.1', 1, 1)];
+    expect(found(new Numbers(), ...lines, give('w2.1', 1, 1))).toHaveLength(1);
+  });
+
+  it('must not become smaller; out of blocks not for one process', () => {
+    const lines = (p: string, key: string) => [
+      ask('w1.1', 1, key),
+      give('w1.1', 1, 5, key),
+      ask(p, 2, key),
+      give(p, 2, 4, key),
+    ];
+    expect(found(new Numbers(), ...lines('w2.1', 'single'))).toHaveLength(1);
+    expect(found(new Numbers(), ...lines('w2.1', 'blocks'))).toEqual([]);
+    expect(found(new Numbers(), ...lines('w1.1', 'blocks'))).toHaveLength(1);
+  });
+});
+
+describe('shards', () => {
+  const own = (rev: number, name = String(rev)): Change =>
+    put(rev, `partitioner/shards/shards/3/${name}`, '');
+  const writes = (rev: number, token: number): Change =>
+    put(rev, 'mark/shard 3/w1', `${token}:|w1.1:${rev}`);
+  const assign = (rev: number, ids: string): Change => {
+    const members = [...new Set(ids.split(''))];
+    const owners = ids.split('').map((id) => members.indexOf(id));
+    return put(
+      rev,
+      'partitioner/shards/assignment',
+      JSON.stringify({ shards: ids.length, members, owners }),
+    );
+  };
+
+  it('have one owner after the other, who alone makes marks', () => {
+    const line = [own(5), own(6), writes(7, 5), gone(8, 'partitioner/shards/shards/3/5')];
+    expect(found(new Shards(), log(...line, writes(9, 6)))).toEqual([]);
+    expect(found(new Shards(), log(own(5), own(6), writes(7, 6)))).toEqual([
+      'w1.1:7 made a mark in shard 3 with token 6 at 7, when it was that of token 5',
+    ]);
+    expect(found(new Shards(), log(...line, writes(9, 5)))).toHaveLength(1);
+  });
+
+  it('are divided evenly, and moved no more than that takes', () => {
+    const decide = (...all: string[]): readonly string[] =>
+      found(new Shards(), log(...all.map((ids, i) => assign(10 + i, ids))));
+    expect(decide('aaaa', 'aabb', 'aabc', 'abbc')).toEqual([
+      '1 shards were moved, where 0 must be',
+    ]);
+    expect(decide('aaab')).toEqual(['shards are not divided evenly: 3,1']);
+    expect(decide('aabb', 'bbaa')).toEqual(['4 shards were moved, where 0 must be']);
+    expect(decide('aabb', 'bbbb', 'bbab')).toHaveLength(1);
+  });
+});
+
+describe('mirrors', () => {
+  const state = (key: string, value: string, mod: number): Digested => ({
+    key,
+    value,
+    modRevision: mod,
+    createRevision: mod,
+    version: 1,
+  });
+  const shows = (rev: number, ...keys: Digested[]) =>
+    ({ p: 'w1', f: 'mirror', e: 'info', rev, value: digestOf(keys), state: 'current' }) as const;
+  const [a, b] = [state('data/a', '1', 5), state('data/b', '2', 7)];
+  const changes = log(
+    put(5, 'data/a', '1'),
+    put(6, 'x', ''),
+    put(7, 'data/b', '2'),
+    gone(9, 'data/a'),
+  );
+
+  it('are as etcd was, before the log comes there and after', () => {
+    const early = [shows(4), shows(6, a), shows(7, a, b), shows(8, a, b), shows(9, b)];
+    expect(found(new Mirrors(), ...early, changes)).toEqual([]);
+    expect(found(new Mirrors(), changes, ...early)).toEqual([]);
+  });
+
+  it('must not be otherwise, go back, or fail', () => {
+    const wrong = ['the mirror of w1 is not as etcd was at 7'];
+    expect(found(new Mirrors(), shows(7, a), changes)).toEqual(wrong);
+    expect(found(new Mirrors(), changes, shows(7, b))).toEqual(wrong);
+    expect(found(new Mirrors(), changes, shows(7, a, b), shows(6, a))).toHaveLength(1);
+    const failed = { p: 'w1', f: 'mirror', e: 'info', error: 'no' } as const;
+    expect(found(new Mirrors(), failed)).toHaveLength(1);
+  });
+});
+
 describe('a run', () => {
   it('has the plan of its seed', () => {
     expect(planOf(1, 600_000, TTL)).toEqual(planOf(1, 600_000, TTL));
     expect(planOf(1, 600_000, TTL)).not.toEqual(planOf(2, 600_000, TTL));
     const { cluster, workers } = planOf(1, 3_600_000, TTL);
     expect(cluster.length + workers.length).toBeGreaterThan(1_200);
-    expect(new Set(cluster.map(({ kind }) => kind)).size).toBe(13);
+    expect(new Set(cluster.map(({ kind }) => kind)).size).toBe(20);
+    expect(planOf(1, 600_000, TTL, ['kill']).workers).toEqual([]);
+    expect(() => planOf(1, 600_000, TTL, ['kil'])).toThrow('there is no fault "kil"');
   });
 
   it('means nothing where too little happened', () => {
     const plan = planOf(1, 60_000, TTL);
-    const nothing = tooSeldom(plan, new Measures(), {});
+    const nothing = tooSeldom({ plan }, new Measures(), {});
     expect(nothing.join()).toMatch(/stale writes: 0 times, should be 1 at least/);
     expect(nothing.join()).toMatch(/fault: pause-worker/);
+    const jobs = tooSeldom({ plan, workloads: ['jobs'], jobs: 1_000 }, new Measures(), {});
+    expect(jobs.join()).toMatch(/jobs done: 0 times, should be 1000 at least/);
+    expect(jobs.join()).not.toMatch(/stale writes/);
   });
 
   it('has its history read in order, without what its writers did not finish', () => {

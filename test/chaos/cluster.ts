@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EtcdCluster } from '../../src/embed/index.js';
@@ -19,56 +20,71 @@ export interface View {
   readonly status: Status | undefined;
 }
 
+/** Starts one member: with the others, or when it was added to them. */
+type Begin = (index: number, clusterState: 'new' | 'existing') => Promise<EtcdCluster>;
+
+/** Bytes at which members take no more writes: so few that somebody can fill them up in a moment. */
+const QUOTA = 32 << 20;
+/** Milliseconds between two tries. */
+const AGAIN = 200;
+
 /** Three members (or so) on a network that can fail. */
 export class ChaosCluster {
   readonly network: Network;
   readonly version: string;
-  readonly members: readonly EtcdMember[];
-  readonly #clusters: readonly EtcdCluster[];
+  readonly #begin: Begin;
+  readonly #clusters: EtcdCluster[];
 
-  private constructor(network: Network, clusters: readonly EtcdCluster[]) {
+  private constructor(network: Network, begin: Begin, clusters: EtcdCluster[]) {
     this.network = network;
+    this.#begin = begin;
     this.#clusters = clusters;
     this.version = clusters[0]?.version ?? '';
-    this.members = clusters.map(({ members }) => members[0] as EtcdMember);
   }
 
+  /** @param quota - bytes at which members take no more writes */
   static async start(
     network: Network,
     profile: Profile,
     directory: string,
     signal: AbortSignal,
+    quota: number = QUOTA,
   ): Promise<ChaosCluster> {
     const { places } = network;
     const initialCluster = places
       .map(({ advertisedPeer }, i) => `m${i + 1}=${advertisedPeer}`)
       .join(',');
     const timers = profile === 'fast' ? { heartbeatInterval: 20, electionTimeout: 200 } : {};
-    const clusters = await Promise.all(
-      places.map((place, i) =>
-        start({
-          engine: 'etcd',
-          binary: place.binary,
-          name: `m${i + 1}`,
-          dir: join(directory, `m${i + 1}`),
-          listenClientUrls: [place.control, place.client],
-          advertiseClientUrls: [`http://${place.proxy.endpoint}`],
-          listenPeerUrls: [place.peer],
-          advertisePeerUrls: [place.advertisedPeer],
-          initialCluster,
-          ...timers,
-          snapshotCount: 1_000,
-          watchProgressInterval: 100,
-          unsafeNoFsync: true,
-          logLevel: 'warn',
-          signal,
-        }),
-      ),
-    );
-    const cluster = new ChaosCluster(network, clusters);
-    const views = await cluster.views();
-    network.identify(views.map(({ status }) => BigInt(status?.header.member_id ?? 0)));
+    const begin: Begin = (i, clusterState) => {
+      const place = places[i] as (typeof places)[number];
+      return start({
+        engine: 'etcd',
+        binary: place.binary,
+        name: `m${i + 1}`,
+        dir: join(directory, `m${i + 1}`),
+        listenClientUrls: [place.control, place.client],
+        advertiseClientUrls: [`http://${place.proxy.endpoint}`],
+        listenPeerUrls: [place.peer],
+        advertisePeerUrls: [place.advertisedPeer],
+        initialCluster,
+        clusterState,
+        ...timers,
+        snapshotCount: 1_000,
+        quotaBackendBytes: quota,
+        watchProgressInterval: 100,
+        unsafeNoFsync: true,
+        logLevel: 'warn',
+        signal,
+      });
+    };
+    const clusters = await Promise.all(places.map((_, i) => begin(i, 'new')));
+    const cluster = new ChaosCluster(network, begin, clusters);
+    await cluster.#identify();
     return cluster;
+  }
+
+  get members(): EtcdMember[] {
+    return this.#clusters.map(({ members }) => members[0] as EtcdMember);
   }
 
   /** For clients. */
@@ -125,23 +141,45 @@ export class ChaosCluster {
     throw failure instanceof Error ? failure : new Error(`${path}: no member runs`);
   }
 
+  /** Takes a member out of the cluster, and ends it. */
+  async remove(index: number): Promise<void> {
+    const status = await this.gateway(index).call<Status>('/v3/maintenance/status', {});
+    await this.#reconfigure('remove', { ID: status.header.member_id });
+    await this.members[index]?.kill();
+  }
+
+  /** Adds a member without data in the place of one that was removed. */
+  async add(index: number): Promise<void> {
+    const { dataDir, peerUrl } = this.members[index] as EtcdMember;
+    await this.#clusters[index]?.stop();
+    await rm(dataDir, { recursive: true, force: true });
+    await this.#reconfigure('add', { peerURLs: [peerUrl] });
+    this.#clusters[index] = await this.#begin(index, 'existing');
+    await this.#identify();
+  }
+
   /** Has everything work again. */
   async heal(): Promise<void> {
     await this.network.heal();
     for (const member of this.members) if (member.state === 'paused') member.resume();
     await Promise.all(this.members.map((member) => member.start()));
-    const probe = async (index: number): Promise<void> => {
-      for (let tries = 1; ; tries += 1) {
-        try {
-          return await this.gateway(index).probe(1_000);
-        } catch (error) {
-          if (tries === 30) throw error;
-          await sleep(200);
-        }
-      }
-    };
+    const probe = (index: number): Promise<void> =>
+      again(30, () => this.gateway(index).probe(1_000));
     await Promise.all(this.members.map((_, index) => probe(index)));
-    await this.call('/v3/maintenance/alarm', { action: 'DEACTIVATE', alarm: 'NOSPACE' });
+    await this.disarm();
+  }
+
+  /** Ends every alarm, whichever member raised it. */
+  async disarm(): Promise<void> {
+    interface Alarms {
+      readonly alarms?: readonly { readonly memberID: string; readonly alarm: string }[];
+    }
+    const alarm = (request: object): Promise<Alarms> => this.call('/v3/maintenance/alarm', request);
+    await again(20, async () => {
+      const { alarms = [] } = await alarm({ action: 'GET' });
+      for (const one of alarms) await alarm({ action: 'DEACTIVATE', ...one });
+      if (alarms.length > 0) throw new Error('others may be raised meanwhile');
+    });
   }
 
   /** Ends all members at once. */
@@ -149,5 +187,31 @@ export class ChaosCluster {
     // Nothing here is to be kept.
     await Promise.all(this.members.map((member) => member.kill()));
     await Promise.all(this.#clusters.map((cluster) => cluster.stop()));
+  }
+
+  async #identify(): Promise<void> {
+    const views = await this.views();
+    this.network.identify(views.map(({ status }) => BigInt(status?.header.member_id ?? 0)));
+  }
+
+  #reconfigure(what: 'add' | 'remove', request: object): Promise<unknown> {
+    return again(60, async () => {
+      await this.call(`/v3/cluster/member/${what}`, request).catch((error: Error) => {
+        // An earlier try without an answer may have done it.
+        if (!/already exists|not found/.test(error.message)) throw error;
+      });
+    });
+  }
+}
+
+/** Tries so many times at most, as operators do: members refuse much until all have been in touch for 5 s. */
+export async function again<T>(times: number, work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === times) throw error;
+      await sleep(AGAIN);
+    }
   }
 }

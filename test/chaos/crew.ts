@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Guard } from '../../src/embed/process/guard.js';
 import type { Defect } from './defects.js';
 import type { Recorder } from './history.js';
+import type { Workload } from './workloads/names.js';
 
 /** What every worker is told. */
 export interface Setup {
@@ -17,7 +18,9 @@ export interface Setup {
   readonly seed: number;
   /** Operations per second on registers and counters, all loops together. */
   readonly rate: number;
+  readonly transport: 'http2' | 'grpc';
   readonly defect?: Defect | undefined;
+  readonly workloads: readonly Workload[];
 }
 
 const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
@@ -73,12 +76,15 @@ export class Crew {
     this.#signal(pid, 'SIGKILL');
   }
 
+  /** Stops a process; when it stood still is in the history, whatever that was for. */
   pause(pid: number): void {
+    this.#recorder.write({ f: 'stopped', e: 'info', target: this.#nameOf(pid) });
     this.#signal(pid, 'SIGSTOP');
   }
 
   resume(pid: number): void {
     this.#signal(pid, 'SIGCONT');
+    this.#recorder.write({ f: 'continued', e: 'info', target: this.#nameOf(pid) });
   }
 
   /** Has all end in order, once they have seen what was written up to `revision`; says who did not. */
@@ -110,6 +116,10 @@ export class Crew {
       await exit;
     });
     await Promise.all(ends);
+  }
+
+  #nameOf(pid: number): string {
+    return [...this.#children.values()].find(({ child }) => child.pid === pid)?.name ?? '';
   }
 
   #signal(pid: number, signal: NodeJS.Signals): void {

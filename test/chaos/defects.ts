@@ -1,7 +1,10 @@
 import {
   type Data,
+  type KeyValue,
+  type OperationReply,
   type RangeReply,
   type Store,
+  type Txn,
   UnavailableError,
   type WatchEvent,
   type WatchListener,
@@ -20,6 +23,17 @@ export const defects = {
   'reorder-events': 'now and then a watch tells the last first',
   'resume-late': 'a watch from a revision begins one change later',
   'keep-after-loss': 'a hold that is lost says that it is held',
+  'blind-reader': 'readers do not see writers',
+  'miscount-permits': 'now and then somebody who has permits is not seen',
+  'unguarded-leader': 'a leader writes without asking whether it leads',
+  'short-round': 'a cyclic barrier takes the last party for two',
+  'leave-early': 'parties leave a double barrier without waiting for each other',
+  'add-twice': 'an addition without an answer is made again',
+  'blind-sequence': 'numbers are taken without asking whether others took some',
+  'lose-job': 'now and then a job is told to be put that is not',
+  'repeat-job': 'what is written with the end of a job is written without asking whose it is',
+  'blind-owner': 'owners of shards do not see those before them',
+  'late-mirror': 'a mirror shows what it had before',
   'leak-lease': 'a lease is left behind',
   hang: 'now and then a call never settles',
   unhandled: 'now and then a rejection goes unhandled',
@@ -31,17 +45,54 @@ export type Defect = keyof typeof defects;
 export function defective(store: Store, defect: Defect | undefined, random: Random): Store {
   switch (defect) {
     case 'retry-unknown':
+      return retrying(store, (_, options) => options?.exactlyOnce === true);
+    case 'add-twice':
+      return retrying(sendingOnce(store, 'counter/'), (txn) => puts(txn, 'counter/'));
+    case 'blind-sequence':
+      return override(store, {
+        commit: (txn, options) =>
+          store.commit(puts(txn, 'sequence/') ? { success: txn.success ?? [] } : txn, options),
+      });
+    case 'lose-job':
       return override(store, {
         async commit(txn, options) {
-          for (;;) {
-            try {
-              return await store.commit(txn, options);
-            } catch (error) {
-              const unknown = error instanceof UnavailableError && error.outcome === 'unknown';
-              if (!options?.exactlyOnce || !unknown) throw error;
-            }
+          if (!puts(txn, 'queue/any/ready/5-') || !random.chance(0.01)) {
+            return store.commit(txn, options);
           }
+          const { revision } = await store.read({ key: 'queue' });
+          const replies = (txn.success ?? []).map(() => ({ kvs: [], count: 0 }));
+          return { succeeded: true, revision, replies };
         },
+      });
+    case 'repeat-job':
+      return override(store, {
+        async commit(txn, options) {
+          const reply = await store.commit(txn, options);
+          const [step] = txn.success ?? [];
+          const ends = step && 'txn' in step && puts(step.txn, 'done/');
+          if (ends && !reply.succeeded) {
+            const done = (step.txn.success ?? []).filter((each) => 'put' in each);
+            return store.commit({ success: [{ txn: { success: done } }] }, options);
+          }
+          return reply;
+        },
+      });
+    case 'blind-reader':
+      return distorted(store, 'read-write-lock/shared/r/', (kvs) =>
+        kvs.filter(({ key }) => !key.toString().startsWith('read-write-lock/shared/w/')),
+      );
+    case 'miscount-permits':
+      return distorted(store, 'semaphore/permits/permits/', (kvs) =>
+        kvs.filter(({ key }) => key.includes('/limit/') || random.chance(0.5)),
+      );
+    case 'blind-owner':
+      return distorted(store, 'partitioner/shards/shards/', () => []);
+    case 'short-round':
+      return distorted(store, 'cyclic-barrier/', (kvs) => {
+        const last = kvs.findLast(({ key }) => key.includes('/parties/'));
+        if (!last) return kvs;
+        const twin = { key: Buffer.concat([last.key, Buffer.from('x')]) };
+        return [...kvs, { ...last, ...twin, createRevision: last.createRevision - 1n }];
       });
     case 'stale-read': {
       const seen = new Map<Data, RangeReply>();
@@ -87,6 +138,53 @@ export function defective(store: Store, defect: Defect | undefined, random: Rand
     default:
       return store;
   }
+}
+
+/** Sends again what has no answer, where that is no good. */
+function retrying(store: Store, wanted: (...args: Parameters<Store['commit']>) => boolean): Store {
+  return override(store, {
+    async commit(...args) {
+      for (;;) {
+        try {
+          return await store.commit(...args);
+        } catch (error) {
+          const unknown = error instanceof UnavailableError && error.outcome === 'unknown';
+          if (!unknown || !wanted(...args)) throw error;
+        }
+      }
+    },
+  });
+}
+
+/** Sends once what puts a key under `prefix`, whatever becomes of the answer. */
+function sendingOnce(store: Store, prefix: string): Store {
+  return override(store, {
+    commit: (txn, options) =>
+      store.commit(txn, puts(txn, prefix) ? { ...options, exactlyOnce: false } : options),
+  });
+}
+
+/** Has who puts a key under `prefix` see something else than there is. */
+function distorted(
+  store: Store,
+  prefix: string,
+  change: (kvs: readonly KeyValue[]) => readonly KeyValue[],
+): Store {
+  const distort = ({ kvs, ...rest }: OperationReply): OperationReply => ({
+    ...rest,
+    kvs: change(kvs),
+  });
+  return override(store, {
+    async commit(txn, options) {
+      const reply = await store.commit(txn, options);
+      if (!puts(txn, prefix)) return reply;
+      return { ...reply, replies: reply.replies.map(distort) };
+    },
+  });
+}
+
+function puts({ success = [] }: Txn, prefix: string): boolean {
+  return success.some((step) => 'put' in step && step.put.key.toString().startsWith(prefix));
 }
 
 function bound(listener: WatchListener): WatchListener {

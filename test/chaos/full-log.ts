@@ -21,6 +21,13 @@ interface WireReply {
   };
 }
 
+/** Keys whose values say something; tickets in lines are of no interest. */
+const SPEAKING =
+  /^(data|list|mark|counter)\/|\/(limit|terms)\/|\/round$|\/assignment$|^queue\/[^/]+\/dead\//;
+/** Keys of which there are many, and nobody asks what becomes of them. */
+const TRANSIENT = /^queue\/[^/]+\/(ready|aliases)[/!](?!consumers\/)/;
+/** What begins keys that say that a job was done; only that they are put is of interest. */
+const DONE = 'done/';
 const SILENCE = 1_500;
 const text = (base64 = ''): string => Buffer.from(base64, 'base64').toString();
 
@@ -33,6 +40,8 @@ export class FullLog {
   revision = 1;
   /** Whether etcd has forgotten what should have come next: then it is no full log. */
   torn = false;
+  /** How many jobs were done. */
+  done = 0;
   readonly #cluster: ChaosCluster;
   readonly #recorder: Recorder;
   readonly #stop = new AbortController();
@@ -92,18 +101,20 @@ export class FullLog {
   #take({ result }: WireReply): void {
     if (!result) return;
     if (Number(result.compact_revision ?? 0) > 0) this.torn = true;
-    const changes = (result.events ?? [])
-      .map(({ type, kv }): Change => {
-        const key = text(kv.key);
-        const rev = Number(kv.mod_revision);
-        if (type === 'DELETE') return [rev, 'delete', key, '', 0, 0, '0'];
-        // What recipes write about themselves is of no interest.
-        const value = /^(data|list)\//.test(key) ? text(kv.value) : '';
-        const { version, create_revision: create, lease = '0' } = kv;
-        return [rev, 'put', key, value, Number(version), Number(create), lease];
-      })
-      .filter(([rev]) => rev > this.revision);
+    const changes = (result.events ?? []).flatMap(({ type, kv }): Change[] => {
+      const key = text(kv.key);
+      const rev = Number(kv.mod_revision);
+      if (rev <= this.revision || TRANSIENT.test(key)) return [];
+      if (key.startsWith(DONE)) {
+        if (type === 'DELETE') return [];
+        this.done += 1;
+      }
+      if (type === 'DELETE') return [[rev, 'delete', key, '', 0, 0, '0']];
+      const value = SPEAKING.test(key) ? text(kv.value) : '';
+      const { version, create_revision: create, lease = '0' } = kv;
+      return [[rev, 'put', key, value, Number(version), Number(create), lease]];
+    });
     if (changes.length > 0) this.#recorder.write({ f: 'log', e: 'info', changes });
-    this.revision = Math.max(this.revision, changes.at(-1)?.[0] ?? 0);
+    this.revision = Math.max(this.revision, Number(result.events?.at(-1)?.kv.mod_revision ?? 0));
   }
 }

@@ -8,6 +8,22 @@ export type What =
   | 'release'
   | 'vault'
   | 'append'
+  | 'mark'
+  | 'upgrade'
+  | 'downgrade'
+  | 'proclaim'
+  | 'resize'
+  | 'await'
+  | 'enter'
+  | 'leave'
+  | 'look'
+  | 'sum'
+  | 'total'
+  | 'number'
+  | 'put job'
+  | 'end job'
+  | 'take part'
+  | 'settle'
   | 'write'
   | 'cas'
   | 'read'
@@ -27,6 +43,11 @@ export type What =
   | 'gap'
   | 'closed'
   | 'unwatch'
+  | 'told'
+  | 'untold'
+  | 'job'
+  | 'mirror'
+  | 'forced'
   // What the vault decided.
   | 'verdict'
   // What the guard saw of etcd.
@@ -36,6 +57,9 @@ export type What =
   // What the harness did.
   | 'fault'
   | 'healed'
+  | 'calm'
+  | 'stopped'
+  | 'continued'
   | 'died';
 
 /** Where an operation stands: `unknown` may take effect at any later time, or never. */
@@ -92,6 +116,19 @@ export interface Entry {
   /** Revision of the last change of the key. */
   readonly mod?: number;
   readonly version?: number;
+  /** As what a lock is held that can be held in several ways: 'read', 'upgradeable', 'write', 'permits'. */
+  readonly mode?: string;
+  readonly permits?: number;
+  /** How much was added, or how many were put, and what came of it. */
+  readonly delta?: number;
+  readonly after?: number;
+  /** Which round of a barrier, and who of those in it. */
+  readonly generation?: number;
+  readonly index?: number;
+  /** Who was seen to be there. */
+  readonly tokens?: readonly number[];
+  /** Whether something may have been left out. */
+  readonly missed?: boolean;
   /** Which register of the vault. */
   readonly kind?: string;
   readonly base?: string;

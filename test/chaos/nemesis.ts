@@ -1,12 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Coordinator, LineEntry } from '../../src/index.js';
-import type { ChaosCluster } from './cluster.js';
+import { presenceIn } from '../../src/core/line/ticket.js';
+import type { Coordinator, LineEntry, WaitOptions } from '../../src/index.js';
+import { again, type ChaosCluster } from './cluster.js';
 import type { Crew } from './crew.js';
 import type { FullLog } from './full-log.js';
 import type { Recorder } from './history.js';
 import type { Way } from './network.js';
 import type { FaultTarget, Plan, PlannedFault } from './plan.js';
 import { Random } from './random.js';
+import { under } from './workloads/context.js';
 
 /** What the nemesis works with. */
 export interface Scene {
@@ -37,15 +39,16 @@ interface Strike {
   readonly heal?: () => Promise<unknown> | void;
 }
 
-/** Does what the plan says, at its times, and takes it down. */
-export async function unleash(scene: Scene, plan: Plan): Promise<void> {
+/** Does what the plan says, at its times, and takes it down: until that is over, or there was `enough`. What was begun is ended. */
+export async function unleash(scene: Scene, plan: Plan, enough: AbortSignal): Promise<void> {
   const begun = performance.now();
   let number = 0;
+  const signal = AbortSignal.any([scene.signal, enough]);
   const track = async (faults: readonly PlannedFault[]): Promise<void> => {
     for (const fault of faults) {
-      await sleep(Math.max(0, begun + fault.at - performance.now()), undefined, {
-        signal: scene.signal,
-      });
+      const wait = Math.max(0, begun + fault.at - performance.now());
+      await sleep(wait, undefined, { signal }).catch(() => scene.signal.throwIfAborted());
+      if (enough.aborted) return;
       number += 1;
       await inflict(scene, fault, number);
     }
@@ -132,11 +135,29 @@ async function againstCluster(scene: Scene, fault: PlannedFault): Promise<Strike
     await network.drop(ways);
     return { target, links, heal: () => network.heal() };
   };
-  const random = new Random(seed, fault.at, 'latency');
+  const random = new Random(seed, fault.at, 'how');
   switch (kind) {
     case 'kill':
       await member.kill();
       return { target, links, heal: () => member.start() };
+    case 'outage':
+      await Promise.all(members.map((one) => one.kill()));
+      return { target: 'all', heal: () => Promise.all(members.map((one) => one.start())) };
+    case 'restart':
+      await member.stop();
+      return { target, links, heal: () => member.start() };
+    case 'replace':
+      await cluster.remove(m);
+      return { target, links, heal: () => cluster.add(m) };
+    case 'stutter': {
+      // As on a disk that takes its time.
+      const stop = async (): Promise<void> => {
+        member.pause();
+        await sleep(random.between(50, 400));
+        member.resume();
+      };
+      return { target, links, during: stop };
+    }
     case 'pause':
       member.pause();
       return { target, links, heal: () => member.resume() };
@@ -148,6 +169,15 @@ async function againstCluster(scene: Scene, fault: PlannedFault): Promise<Strike
       return cut(into);
     case 'cut-clients':
       return cut(clients);
+    case 'lose': {
+      const share = random.between(0.05, 0.4);
+      await network.lose(m, share);
+      return {
+        target: `${Math.round(100 * share)} % of ${target}`,
+        links,
+        heal: () => network.heal(),
+      };
+    }
     case 'reset': {
       const storm = async (): Promise<void> => {
         proxy?.cut();
@@ -166,6 +196,11 @@ async function againstCluster(scene: Scene, fault: PlannedFault): Promise<Strike
       const latency = Math.round(random.between(200, 2_000));
       network.delay(latency, [m]);
       return { target: `${target} by ${latency} ms`, links, heal: () => network.heal() };
+    }
+    case 'throttle': {
+      const rate = Math.round(random.between(2_000, 20_000));
+      proxy?.throttle(rate);
+      return { target: `${target} to ${rate} B/s`, links, heal: () => network.heal() };
     }
     case 'compact':
       // Some of those that watch hear nothing meanwhile.
@@ -189,11 +224,14 @@ async function againstCluster(scene: Scene, fault: PlannedFault): Promise<Strike
       await member.gateway.call('/v3/maintenance/transfer-leadership', { targetID });
       return { target };
     }
+    case 'fill':
+      await fill(scene);
+      return { target: 'all', heal: () => again(10, () => makeRoom(scene)) };
     default: {
       const alarm = 'NOSPACE';
       const memberID = '0';
       await cluster.call('/v3/maintenance/alarm', { action: 'ACTIVATE', memberID, alarm });
-      return { target: 'all', heal: () => disarm(cluster) };
+      return { target: 'all', heal: () => cluster.disarm() };
     }
   }
 }
@@ -202,29 +240,48 @@ interface Status {
   readonly header: { readonly member_id: string };
 }
 
-/** Has etcd forget all but the newest, of what the full log has. */
-async function compact({ cluster, log, recorder }: Scene): Promise<void> {
-  const revision = log.revision - 10;
+/** Has etcd forget what was before a revision; all but the newest, of what the full log has. */
+export async function compact(
+  { cluster, log, recorder }: Pick<Scene, 'cluster' | 'log' | 'recorder'>,
+  revision: number = log.revision - 10,
+  physical = false,
+): Promise<void> {
   if (revision < 2) return;
   recorder.write({ f: 'fault', e: 'invoke', kind: 'compacted', rev: revision });
   try {
-    await cluster.call('/v3/kv/compaction', { revision: String(revision) });
+    await cluster.call('/v3/kv/compaction', { revision: String(revision), physical });
     recorder.write({ f: 'fault', e: 'ok', kind: 'compacted', rev: revision });
   } catch {
     // It was compacted that far before, or nobody leads.
   }
 }
 
-async function disarm(cluster: ChaosCluster): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
+const FILLER = Buffer.from('filler').toString('base64');
+const MEGABYTE = Buffer.alloc(1 << 20).toString('base64');
+
+/** Writes until etcd says that there is no more space. */
+async function fill({ cluster, signal }: Scene): Promise<void> {
+  for (;;) {
     try {
-      await cluster.call('/v3/maintenance/alarm', { action: 'DEACTIVATE', alarm: 'NOSPACE' });
-      return;
+      await cluster.call('/v3/kv/put', { key: FILLER, value: MEGABYTE });
     } catch (error) {
-      if (tries === 20) throw error;
-      await sleep(200);
+      if (/space exceeded/.test((error as Error).message)) return;
+      await sleep(100, undefined, { signal });
     }
   }
+}
+
+/** What an operator does then: deletes, compacts, defragments, and disarms. */
+async function makeRoom(scene: Scene): Promise<void> {
+  const { cluster, log, signal } = scene;
+  type Reply = { readonly header: { readonly revision: string } };
+  const { header } = await cluster.call<Reply>('/v3/kv/deleterange', { key: FILLER });
+  const revision = Number(header.revision);
+  // What is compacted must be in the full log.
+  while (log.revision < revision) await sleep(20, undefined, { signal });
+  await compact(scene, revision, true);
+  for (const { gateway } of cluster.members) await gateway.call('/v3/maintenance/defragment', {});
+  await cluster.disarm();
 }
 
 interface Claimant {
@@ -233,11 +290,35 @@ interface Claimant {
   readonly entry: LineEntry;
 }
 
+/** Who has something, and who waits for it. */
+async function lineOf(
+  observer: Coordinator,
+  lock: PlannedFault['lock'],
+  wait: WaitOptions,
+): Promise<Record<'holders' | 'waiters', readonly LineEntry[]>> {
+  if (lock === 'shared') return observer.readWriteLock(lock).inspect(wait);
+  if (lock === 'permits') return observer.semaphore(lock).inspect(wait);
+  if (lock === 'office') {
+    const { leader, candidates } = await observer.election(lock).inspect(wait);
+    return { holders: leader ? [leader] : [], waiters: candidates };
+  }
+  if (lock === 'jobs') {
+    const { kvs } = await observer.store.read({ ...under('queue/any/ready/'), limit: 500 }, wait);
+    const claims = kvs.filter(({ key }) => key.includes('!c/'));
+    const all = claims.map(({ key, value, lease, createRevision: token }): LineEntry => {
+      const { owner, age } = presenceIn(value);
+      return { key: key.toString(), token, lease, owner, age };
+    });
+    return { holders: all, waiters: all.toReversed() };
+  }
+  const { holder, waiters } = await observer.mutex(lock).inspect(wait);
+  return { holders: holder ? [holder] : [], waiters };
+}
+
 async function claimant({ observer, crew, signal }: Scene, fault: PlannedFault): Promise<Claimant> {
-  const mutex = observer.mutex(fault.lock);
   for (let tries = 1; tries <= 100; tries += 1) {
-    const { holder, waiters } = await mutex.inspect({ timeout: 3_000, signal });
-    const entry = fault.target === 'holder' ? holder : waiters[0];
+    const line = await lineOf(observer, fault.lock, { timeout: 3_000, signal });
+    const [entry] = fault.target === 'holder' ? line.holders : line.waiters;
     const worker = crew.alive.find(({ name }) => name === entry?.owner?.label);
     if (entry && worker) return { pid: worker.pid, label: worker.name, entry };
     await sleep(10);

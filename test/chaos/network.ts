@@ -40,6 +40,8 @@ export interface Network {
   identify(ids: readonly bigint[]): void;
   /** Has packets on these ways get lost, besides those that do already. */
   drop(ways: readonly Way[]): Promise<void>;
+  /** Has a share of the packets to a member get lost; where there are no packets, all it gets is late as if some had been. */
+  lose(member: number, share: number): Promise<void>;
   /** Has what clients send and get, and where it can be done what members do, take so long, in milliseconds. */
   delay(latency: number, members: readonly number[]): void;
   /** Nothing is in the way any more. */
@@ -116,6 +118,9 @@ class PeerGate {
   }
 }
 
+/** Milliseconds after which TCP sends again, twice. */
+const RETRANSMISSION = 600;
+
 /** Proxies between all: needs nothing of the machine. */
 export async function proxyNetwork(binary: string, members: number): Promise<Network> {
   const ports = await freePorts(3 * members);
@@ -147,6 +152,14 @@ export async function proxyNetwork(binary: string, members: number): Promise<Net
     else if (there) proxy.blackhole('to-server');
     else if (back) proxy.blackhole('to-client');
   };
+  const delay: Network['delay'] = (latency, slow) => {
+    for (const to of slow) {
+      places[to]?.proxy.delay(latency / 2);
+      for (const from of all) {
+        if (from !== to) void pair(from, to).then((proxy) => proxy.delay(latency / 2));
+      }
+    }
+  };
   return {
     kind: 'proxy',
     places,
@@ -160,14 +173,8 @@ export async function proxyNetwork(binary: string, members: number): Promise<Net
         for (const from of all) if (from !== to) apply(await pair(from, to), from, to);
       }
     },
-    delay(latency, slow) {
-      for (const to of slow) {
-        places[to]?.proxy.delay(latency / 2);
-        for (const from of all) {
-          if (from !== to) void pair(from, to).then((proxy) => proxy.delay(latency / 2));
-        }
-      }
-    },
+    lose: async (member, share) => delay(RETRANSMISSION * share, [member]),
+    delay,
     async heal() {
       dropped.clear();
       for (const to of all) {
@@ -271,6 +278,12 @@ export async function namespaceNetwork(
           await filter(to, `-A INPUT -s ${HUB} -p tcp --dport ${CLIENT_PORT} -j DROP`);
         } else await filter(to, `-A INPUT -s ${address(from)} -j DROP`);
       }
+    },
+    async lose(member, share) {
+      // To a port that the harness does not use: peers' and clients' alike.
+      const rule = `-p tcp --match multiport --ports ${CLIENT_PORT},${PEER_PORT}`;
+      const chance = `--match statistic --mode random --probability ${share.toFixed(2)}`;
+      await filter(member, `-A INPUT ${rule} ${chance} -j DROP`);
     },
     delay(latency, slow) {
       for (const member of slow) places[member]?.proxy.delay(latency / 2);

@@ -14,6 +14,7 @@ const EXPECTED = new Set([
   'ERR_CLOSED',
   'ERR_UNAVAILABLE',
   'ERR_COMPACTED',
+  'ERR_BARRIER_BROKEN',
 ]);
 
 /** An operation as it begins. */

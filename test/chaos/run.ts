@@ -13,6 +13,7 @@ import { judge } from './judge.js';
 import { ENTER, hasNamespaces } from './network.js';
 import { planOf } from './plan.js';
 import { report } from './report.js';
+import { WORKLOADS, type Workload } from './workloads/names.js';
 
 interface Options {
   readonly seconds: number;
@@ -22,6 +23,11 @@ interface Options {
   readonly profile: CampaignOptions['profile'];
   readonly network: 'auto' | 'netns' | 'proxy' | 'inside';
   readonly rate: number;
+  readonly etcd: string;
+  readonly transport: CampaignOptions['transport'];
+  readonly only?: string;
+  readonly workloads: readonly Workload[];
+  readonly jobs?: number;
   readonly out?: string;
   readonly defect?: Defect;
   readonly judge?: string;
@@ -34,12 +40,18 @@ const whole = (text: string): number => {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('expected a whole number');
   return Number(text);
 };
+const workloadsIn = (text: string): readonly Workload[] =>
+  text.split(',').map((name) => {
+    const found = WORKLOADS.find((each) => each === name);
+    if (!found) throw new InvalidArgumentError(`expected some of ${WORKLOADS.join(', ')}`);
+    return found;
+  });
 const command = new Command('chaos')
   .description('has processes use a cluster that fails in every way, and judges what they saw')
   .option('--seconds <number>', 'how long faults go on', whole, 300)
   .option('--seed <number>', 'which faults, in which order', whole, Date.now() % 1_000_000)
   .option('--members <number>', 'of the cluster', whole, 3)
-  .option('--workers <number>', 'processes that use it', whole, 5)
+  .option('--workers <number>', 'processes that use it', whole, 8)
   .addOption(
     new Option('--profile <profile>', 'short election timers, or those of production')
       .choices(['fast', 'prod'])
@@ -50,7 +62,24 @@ const command = new Command('chaos')
       .choices(['auto', 'netns', 'proxy', 'inside'])
       .default('auto'),
   )
-  .option('--rate <number>', 'reads and writes a second that are aimed at', whole, 400)
+  .option('--rate <number>', 'reads and writes a second that are aimed at', whole, 200)
+  .option('--etcd <release>', 'a line such as 3.4', 'newest')
+  .addOption(
+    new Option('--transport <name>', 'what carries the calls of workers')
+      .choices(['http2', 'grpc'])
+      .default('http2'),
+  )
+  .option('--only <kinds>', 'nothing but these faults, with commas between')
+  .addOption(
+    new Option('--workloads <names>', 'does nothing but these, with commas between')
+      .argParser(workloadsIn)
+      .default(WORKLOADS, 'all'),
+  )
+  .option(
+    '--jobs <number>',
+    'ends, before its seconds are over, once so many jobs were done',
+    whole,
+  )
   .option('--out <directory>', 'where history and report go')
   .addOption(
     new Option('--defect <name>', 'makes a mistake on purpose').choices(Object.keys(defects)),
@@ -76,33 +105,36 @@ async function main(options: Options): Promise<number> {
   const { network } = options;
   if (options.judge === undefined && network !== 'proxy' && network !== 'inside') {
     // Fetched here: inside there is no other network.
-    await ensureEtcd('newest');
+    await ensureEtcd(options.etcd);
     if (hasNamespaces()) return inside(options);
     if (network === 'netns') throw new Error('--network netns takes Linux, root, ip and iptables');
   }
   const kind = network === 'inside' ? 'netns' : 'proxy';
   const root = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
   const out = resolve(options.judge ?? options.out ?? (await mkdtemp(join(tmpdir(), 'chaos-'))));
-  const { seed, members, workers, profile, rate, defect, seconds } = options;
-  const plan = planOf(seed, seconds * 1_000, TTL);
+  const { seed, members, workers, profile, rate, defect, seconds, transport } = options;
+  const { workloads, jobs } = options;
+  const hasLocks = workloads.includes('sessions');
+  const plan = planOf(seed, seconds * 1_000, TTL, options.only?.split(','), hasLocks);
   const history = join(out, 'history');
-  const again = `npx tsx test/chaos/run.ts --seconds ${seconds} --seed ${seed} --members ${members} --workers ${workers} --profile ${profile} --rate ${rate} --network ${kind}${defect ? ` --defect ${defect}` : ''}`;
+  const again = `npx tsx test/chaos/run.ts --seconds ${seconds} --seed ${seed} --members ${members} --workers ${workers} --profile ${profile} --rate ${rate} --network ${kind} --etcd ${options.etcd} --transport ${transport}${options.only ? ` --only ${options.only}` : ''}${workloads === WORKLOADS ? '' : ` --workloads ${workloads.join()}`}${jobs === undefined ? '' : ` --jobs ${jobs}`}${defect ? ` --defect ${defect}` : ''}`;
   let ran = { etcd: 'of that run', torn: false };
   if (options.judge === undefined) {
     console.log(`${again} --out ${out}`);
     if (existsSync(history)) throw new Error(`${history} is there already`);
     await mkdir(out, { recursive: true });
-    const { etcd: binary } = await ensureEtcd('newest');
+    const { etcd: binary } = await ensureEtcd(options.etcd);
     const begun = performance.now();
     const tell = (what: string): void => {
       console.log(`${((performance.now() - begun) / 1_000).toFixed(1).padStart(7)} s  ${what}`);
     };
     const scratch = await mkdtemp(join(root, 'chaos-'));
-    const settings = { seed, members, workers, profile, rate, ttl: TTL, defect };
+    const whose = { seed, members, workers, profile, rate, transport, ttl: TTL, defect };
+    const settings = { ...whose, workloads, jobs };
     const place = { network: kind, binary, scratch, history } as const;
     ran = await campaign({ ...settings, ...place }, plan, interrupt(), tell);
   }
-  const verdict = judge(history, TTL, plan, ran.torn);
+  const verdict = judge(history, TTL, { plan, workloads, jobs }, ran.torn);
   const run = { command: again, etcd: ran.etcd, network: kind, options: { ...options } };
   console.log(await report(out, run, verdict));
   return CODES[verdict.outcome];

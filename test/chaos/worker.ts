@@ -9,8 +9,14 @@ import { Random } from './random.js';
 import { Vault } from './vault.js';
 import type { Context } from './workloads/context.js';
 import { counters } from './workloads/counters.js';
+import { told } from './workloads/elections.js';
+import { jobs } from './workloads/jobs.js';
+import { mirrors } from './workloads/mirrors.js';
+import type { Workload } from './workloads/names.js';
+import { partitions } from './workloads/partitions.js';
 import { registers } from './workloads/registers.js';
 import { sessions, visits } from './workloads/sessions.js';
+import { numbers, sums } from './workloads/values.js';
 import { Watches, watches } from './workloads/watches.js';
 
 // A process that uses the library as a user would, and writes down all it does and sees.
@@ -52,16 +58,24 @@ if (setup.defect === 'leak-lease') {
   await store.grant(BigInt(randomBytes(4).readUInt32BE()) + 1n, 3_600_000).catch(() => {});
 }
 const followed = new Watches(context);
+// Its loss is nothing to those who hold nothing.
+const base = coordinator.session.over(context.store);
 const share = setup.rate / 4;
-await Promise.all([
-  registers(context, share),
-  registers(context, share),
-  counters(context, share),
-  counters(context, share),
-  sessions(context),
-  visits(context),
-  watches(context, followed),
-]);
+const twice = (work: () => Promise<unknown>): Promise<unknown> => Promise.all([work(), work()]);
+const workloads: Record<Workload, () => Promise<unknown>> = {
+  registers: () => twice(() => registers(context, share)),
+  counters: () => twice(() => counters(context, share)),
+  sessions: () => sessions(context),
+  visits: () => visits(context),
+  watches: () => watches(context, followed),
+  terms: () => told(context, base),
+  sums: () => sums(context, base),
+  numbers: () => numbers(context, base),
+  jobs: () => jobs(context, base),
+  mirrors: () => mirrors(context, base),
+  shards: () => partitions(context),
+};
+await Promise.all(setup.workloads.map((name) => workloads[name]()));
 await followed.finish(await finish);
 const lease = String(coordinator.session.id);
 await operations.run('close', { lease, limit: 10_000 }, () => coordinator.close());
@@ -74,7 +88,8 @@ process.disconnect();
 
 /** The connection that everything here goes over; its session is of no further use. */
 async function connected(): Promise<Coordinator> {
-  const options = { endpoints: setup.endpoints, session: { ttl: 5_000, label: 'base' } };
+  const { endpoints, transport } = setup;
+  const options = { endpoints, transport, session: { ttl: 5_000, label: setup.name } };
   for (;;) {
     const made = await operations.run(
       'open',

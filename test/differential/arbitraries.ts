@@ -10,9 +10,9 @@ const KEYS = ['a', 'a\0', 'aa', 'ab', 'b', 'b\xff', 'c', '\0', '\xff', '\xff\xff
 const OWN_LEASES = [1n, 2n, 3n, -5n];
 const HUGE = Number.MAX_SAFE_INTEGER;
 
-const key = weighted([200, constantFrom(...KEYS)], [1, constant('')]);
+export const key: Arbitrary<string> = weighted([200, constantFrom(...KEYS)], [1, constant('')]);
 /** Also inverted ones, empty ones, and all that there is. */
-const rangeEnd = weighted<string | undefined>(
+const rangeEnd: Arbitrary<string | undefined> = weighted<string | undefined>(
   [5, constant(undefined)],
   [2, constant('\0')],
   [5, constantFrom('b', 'ac', 'd', '\xff\xff\xff', ...KEYS)],
@@ -22,7 +22,10 @@ const wide = constantFrom<Template>(
   { key: 'a', rangeEnd: 'c' },
   { key: 'a', rangeEnd: 'b' },
 );
-const span = weighted<Template>([2, record({ key, rangeEnd })], [1, wide]);
+export const span: Arbitrary<Template> = weighted<Template>(
+  [2, record({ key, rangeEnd })],
+  [1, wide],
+);
 
 const at = (place: RevisionAt['at'], ...plus: number[]): Arbitrary<RevisionAt> =>
   record({ at: constant(place), plus: constantFrom(...plus) });
@@ -47,10 +50,14 @@ const value = weighted<unknown>(
 );
 const ownLease = constantFrom(...OWN_LEASES);
 const chosenLease = fc.nat({ max: 2 }).map((chosen) => ({ chosen }));
-const lease = weighted<unknown>([24, ownLease], [8, chosenLease], [1, constant(404n)]);
+export const lease: Arbitrary<unknown> = weighted<unknown>(
+  [24, ownLease],
+  [8, chosenLease],
+  [1, constant(404n)],
+);
 const limit = weighted([6, constantFrom(1, 2, 3)], [1, constantFrom(-1, 100, HUGE)]);
 
-const range: Arbitrary<Template> = merged(
+export const range: Arbitrary<Template> = merged(
   span,
   record({
     limit: once(3, limit),
@@ -71,11 +78,11 @@ const range: Arbitrary<Template> = merged(
  * With something to sort by but no order, etcd sorts each piece, and goes on behind the key that came last in it: it
  * leaves out keys and counts wrong. That is not imitated.
  */
-const streamed = range.map((request) =>
+export const streamed: Arbitrary<Template> = range.map((request) =>
   request['sortOrder'] === undefined ? { ...request, sortTarget: undefined } : request,
 );
 
-const put: Arbitrary<Template> = weighted<Template>(
+export const put: Arbitrary<Template> = weighted<Template>(
   [12, record({ key, value, lease: once(4, lease), prevKv: flag(3) })],
   [1, record({ key, lease: once(3, lease), ignoreValue: constant(true), prevKv: flag(3) })],
   [1, record({ key, value, ignoreLease: constant(true), prevKv: flag(3) })],
@@ -83,7 +90,7 @@ const put: Arbitrary<Template> = weighted<Template>(
   [1, record({ key, value, lease: once(3, lease), ignoreValue: flag(2), ignoreLease: flag(2) })],
 );
 
-const deletion: Arbitrary<Template> = merged(
+export const deletion: Arbitrary<Template> = merged(
   weighted<Template>([10, record({ key })], [5, record({ key, rangeEnd })], [1, wide]),
   record({ prevKv: flag(2) }),
 );
@@ -108,7 +115,7 @@ const compare: Arbitrary<Template> = merged(
   compareTargets,
 );
 
-function txn(depth: number): Arbitrary<Template> {
+export function txn(depth: number): Arbitrary<Template> {
   const step: Arbitrary<Template> = weighted<Template>(
     [6, record({ put })],
     [3, record({ range })],
@@ -159,7 +166,7 @@ const compaction = record({
   physical: constant(true),
 });
 
-const grant = weighted<Template>(
+export const grant: Arbitrary<Template> = weighted<Template>(
   [6, record({ id: constantFrom(...OWN_LEASES), ttl: constantFrom(1000, 2000, 5000) })],
   [2, record({ id: constantFrom(undefined, 0n), ttl: constantFrom(1000, 3000, 9_000_000_000) })],
   [1, record({ id: constantFrom(undefined, 1n, 2n), ttl: constantFrom(9_000_000_001, HUGE) })],

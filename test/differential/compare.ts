@@ -1,8 +1,5 @@
-import fc from 'fast-check';
-import { operations } from './arbitraries.js';
+import fc, { type Arbitrary } from 'fast-check';
 import { Difference } from './difference.js';
-import type { Operation } from './operations.js';
-import { Pair } from './pair.js';
 
 /** Sequences of one seed. */
 const SEQUENCES = 25;
@@ -19,7 +16,26 @@ export interface Comparison {
   readonly difference: string | undefined;
 }
 
-/** What to compare. */
+/** A real etcd and ours, to which the same is done. */
+interface Pairing<Operation> {
+  /** Requests that both were sent. */
+  readonly requests: number;
+  /** Does the same to both. @throws Difference */
+  run(operations: readonly Operation[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What is compared, and how. */
+export interface Subject<Operation> {
+  /** Sequences of things to do. */
+  readonly operations: Arbitrary<Operation[]>;
+  /** What must have happened in a comparison for it to mean something. */
+  readonly expected: readonly string[];
+  /** Starts both. */
+  start(counts: Map<string, number>): Promise<Pairing<Operation>>;
+}
+
+/** How much to compare. */
 export interface ComparisonOptions {
   readonly seed: number;
   /** How many requests to send at least, unless a difference is found. */
@@ -34,13 +50,16 @@ export interface ComparisonOptions {
 }
 
 /** Does the same random things to a real etcd and to the one in this process until they differ. */
-export async function compareEtcds(options: ComparisonOptions): Promise<Comparison> {
+export async function compareEtcds<Operation>(
+  subject: Subject<Operation>,
+  options: ComparisonOptions,
+): Promise<Comparison> {
   const { requests, seed, path, pairs = 1, onProgress } = options;
   const counts = new Map<string, number>();
   let [sent, round] = [0, 0];
   let difference: string | undefined;
   const work = async (): Promise<void> => {
-    await using comparator = new Comparator(counts);
+    await using comparator = new Comparator(subject, counts);
     while (sent < requests && difference === undefined) {
       round += 1;
       const found = await comparator.check(seed + round - 1, options);
@@ -55,11 +74,13 @@ export async function compareEtcds(options: ComparisonOptions): Promise<Comparis
 }
 
 /** A pair that is replaced when it has come apart. */
-class Comparator implements AsyncDisposable {
+class Comparator<Operation> implements AsyncDisposable {
+  readonly #subject: Subject<Operation>;
   readonly #counts: Map<string, number>;
-  #pair: Pair | undefined;
+  #pair: Pairing<Operation> | undefined;
 
-  constructor(counts: Map<string, number>) {
+  constructor(subject: Subject<Operation>, counts: Map<string, number>) {
+    this.#subject = subject;
     this.#counts = counts;
   }
 
@@ -73,7 +94,7 @@ class Comparator implements AsyncDisposable {
     const run = async (sequence: readonly Operation[]): Promise<void> => {
       // Whatever is left to try, the sequence is short enough.
       if (failed > 0 && performance.now() > failed + LONGEST_SHRINK) return;
-      const pair = (this.#pair ??= await Pair.start(this.#counts));
+      const pair = (this.#pair ??= await this.#subject.start(this.#counts));
       const before = pair.requests;
       try {
         await pair.run(sequence);
@@ -85,7 +106,8 @@ class Comparator implements AsyncDisposable {
         requests += pair.requests - before;
       }
     };
-    const found = await fc.check<[readonly Operation[]]>(fc.asyncProperty(operations, run), {
+    const property = fc.asyncProperty<[readonly Operation[]]>(this.#subject.operations, run);
+    const found = await fc.check<[readonly Operation[]]>(property, {
       seed,
       numRuns: SEQUENCES,
       endOnFailure: !shrink,
@@ -100,7 +122,7 @@ class Comparator implements AsyncDisposable {
   }
 }
 
-function describe(found: fc.RunDetails<[readonly Operation[]]>): string {
+function describe<Operation>(found: fc.RunDetails<[readonly Operation[]]>): string {
   const { seed, counterexamplePath, counterexample, errorInstance } = found;
   if (!(errorInstance instanceof Difference)) throw errorInstance;
   const [sequence = []] = counterexample ?? [];

@@ -1,8 +1,5 @@
-/**
- * What must have happened in a comparison for it to mean something: every operation, every refusal that a client can
- * bring about, and everything a watch can say.
- */
-const EXPECTED = [
+/** Every operation, every refusal that a client can bring about, and everything a watch can say. */
+export const EVERYTHING: readonly string[] = [
   'KV.Range',
   'range stream',
   'KV.Put',
@@ -49,13 +46,74 @@ const EXPECTED = [
   'watch: fragment',
 ];
 
+/** The same of users. */
+export const AUTHENTICATION: readonly string[] = [
+  'Auth.AuthEnable',
+  'Auth.AuthDisable',
+  'Auth.AuthStatus',
+  'Auth.Authenticate',
+  'Auth.UserAdd',
+  'Auth.UserGet',
+  'Auth.UserList',
+  'Auth.UserDelete',
+  'Auth.UserChangePassword',
+  'Auth.UserGrantRole',
+  'Auth.UserRevokeRole',
+  'Auth.RoleAdd',
+  'Auth.RoleGet',
+  'Auth.RoleList',
+  'Auth.RoleDelete',
+  'Auth.RoleGrantPermission',
+  'Auth.RoleRevokePermission',
+  'KV.Range',
+  'range stream',
+  'KV.Put',
+  'KV.DeleteRange',
+  'KV.Txn',
+  'KV.Compact',
+  'Lease.LeaseGrant',
+  'Lease.LeaseRevoke',
+  'Lease.LeaseTimeToLive',
+  'Lease.LeaseLeases',
+  'Maintenance.Alarm',
+  'keep alive',
+  'watch',
+  'error: 2 auth: authentication failed, password was given for no password user',
+  'error: 2 bcrypt: password length exceeds 72 bytes',
+  'error: 3 etcdserver: user name is empty',
+  'error: 3 etcdserver: role name is empty',
+  'error: 3 etcdserver: authentication failed, invalid user ID or password',
+  'error: 3 etcdserver: permission not given',
+  'error: 3 etcdserver: invalid auth management',
+  'error: 3 etcdserver: request is too large',
+  'error: 7 etcdserver: permission denied',
+  'error: 9 etcdserver: root user does not exist',
+  'error: 9 etcdserver: root user does not have root role',
+  'error: 9 etcdserver: user name already exists',
+  'error: 9 etcdserver: user name not found',
+  'error: 9 etcdserver: role name already exists',
+  'error: 9 etcdserver: role name not found',
+  'error: 9 etcdserver: role is not granted to the user',
+  'error: 9 etcdserver: permission is not granted to the role',
+  'error: 9 etcdserver: authentication is not enabled',
+  'error: 16 etcdserver: invalid auth token',
+  'watch: created',
+  'watch: refused: rpc error: code = InvalidArgument desc = etcdserver: user name is empty',
+  'watch: refused: rpc error: code = PermissionDenied desc = etcdserver: permission denied',
+  'watch: refused: rpc error: code = Unauthenticated desc = etcdserver: invalid auth token',
+];
+
 /** The rarest of them may be expected once in so many requests. */
 const RAREST = 20_000;
 
 /** What happened too seldom in so many requests, with how often it did. */
-export function tooSeldom(requests: number, counts: ReadonlyMap<string, number>): string[] {
+export function tooSeldom(
+  requests: number,
+  counts: ReadonlyMap<string, number>,
+  expected: readonly string[],
+): string[] {
   const least = Math.max(1, Math.floor(requests / RAREST));
-  return EXPECTED.filter((what) => (counts.get(what) ?? 0) < least).map(
-    (what) => `${what}: ${counts.get(what) ?? 0} times, should be ${least} at least`,
-  );
+  return expected
+    .filter((what) => (counts.get(what) ?? 0) < least)
+    .map((what) => `${what}: ${counts.get(what) ?? 0} times, should be ${least} at least`);
 }

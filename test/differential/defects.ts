@@ -17,7 +17,7 @@ type Method = (this: never, ...parameters: never[]) => unknown;
 type Methods<T> = { [K in keyof T]: T[K] extends Method ? K : never }[keyof T];
 
 /** Replaces a method of all objects of a class by one that knows the original. */
-function patch<T extends object, K extends Methods<T>>(
+export function patch<T extends object, K extends Methods<T>>(
   { prototype }: { prototype: T },
   name: K,
   wrap: (original: T[K]) => T[K],

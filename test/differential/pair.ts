@@ -1,10 +1,10 @@
-import { ensureEtcd } from '../../scripts/get-etcd.js';
-import { type EmbeddedEtcd, start } from '../../src/embed/index.js';
+import type { EmbeddedEtcd } from '../../src/embed/index.js';
 import type { Calls } from '../support/raw-client.js';
 import { compare, Difference } from './difference.js';
 import type { Operation, RevisionAt, Template } from './operations.js';
 import { Revisions } from './revisions.js';
 import { type Outcome, Side } from './side.js';
+import { startBoth } from './start-both.js';
 import { watchesSynced } from './synced.js';
 import { MARKER_ID, MARKER_KEY } from './watch-log.js';
 
@@ -29,7 +29,7 @@ export class Pair {
   #behind = false;
   #eventsAtSync = 0;
 
-  private constructor(etcds: [EmbeddedEtcd, EmbeddedEtcd], counts: Map<string, number>) {
+  private constructor(etcds: readonly [EmbeddedEtcd, EmbeddedEtcd], counts: Map<string, number>) {
     this.counts = counts;
     this.#etcds = etcds;
     const [real, ours] = etcds.map(({ endpoints: [endpoint = ''] }, index) => {
@@ -44,16 +44,7 @@ export class Pair {
 
   /** Starts both. */
   static async start(counts: Map<string, number> = new Map()): Promise<Pair> {
-    const { etcd } = await ensureEtcd('newest');
-    const quotaBackendBytes = 8 * 1024 ** 3;
-    const real = start({
-      engine: 'etcd',
-      binary: etcd,
-      unsafeNoFsync: true,
-      quotaBackendBytes,
-      logLevel: 'error',
-    });
-    return new Pair(await Promise.all([real, start()]), counts);
+    return new Pair(await startBoth(), counts);
   }
 
   /** Does the same to both. @throws Difference */

@@ -24,6 +24,8 @@ export class Side {
   readonly #shared: Shared;
   /** The leases whose IDs this etcd chose, in order; they differ from those of the other one. */
   readonly #chosen: bigint[] = [];
+  /** Of those who logged in, by their names. */
+  readonly #tokens = new Map<string, string>();
   #keepAlives: RawStream<LeaseId, LeaseKeepAliveResponse> | undefined;
   #waiting:
     | { resolve: (r: LeaseKeepAliveResponse) => void; reject: (e: Error) => void }
@@ -35,23 +37,24 @@ export class Side {
     this.#shared = shared;
   }
 
-  /** Calls and gives what can be compared of the outcome. */
-  async call(name: keyof Calls, template: Template): Promise<Outcome> {
+  /** Calls, as somebody who logged in, and gives what can be compared of the outcome. */
+  async call(name: keyof Calls, template: Template, as?: string): Promise<Outcome> {
     const request = this.#fill(template) as Init<Calls[keyof Calls][0]>;
     return this.#outcome(async () => {
-      const reply = await this.client.call(name, request);
+      const reply = await this.client.call(name, request, this.#tokenOf(as));
       if (name === 'Lease.LeaseGrant' && !(request as { id?: bigint }).id) {
         this.#chosen.push((reply as { id: bigint }).id);
       }
+      if ('token' in reply) this.#tokens.set((request as { name: string }).name, reply.token);
       return reply;
     });
   }
 
   /** Reads as a stream; how the result is cut into pieces does not matter. */
-  async rangeStream(template: Template): Promise<Outcome> {
+  async rangeStream(template: Template, as?: string): Promise<Outcome> {
     const request = this.#fill(template) as Init<RangeRequest>;
     return this.#outcome(async () => {
-      const pieces = await this.client.rangeStream(request);
+      const pieces = await this.client.rangeStream(request, this.#tokenOf(as));
       const summaries = pieces.map(({ header, more, count }) => ({ header, more, count }));
       const summary = summaries.pop();
       const early = summaries.filter(({ header, more, count }) => header || more || count > 0);
@@ -70,11 +73,27 @@ export class Side {
     );
   }
 
+  /** The same on a stream of its own. */
+  async keepAliveOnce(id: unknown, as?: string): Promise<Outcome> {
+    const stream = this.client.open('Lease.LeaseKeepAlive', this.#tokenOf(as));
+    const outcome = await this.#outcome(
+      () =>
+        new Promise((resolve, reject) => {
+          stream.listen(resolve, reject);
+          stream.send({ id: this.#fill(id) as bigint });
+        }),
+    );
+    stream.close();
+    return outcome;
+  }
+
   /** The stream of watches with this number, opened if need be. */
-  stream(number: number): WatchLog {
+  stream(number: number, as?: string): WatchLog {
     const open = this.watches.get(number);
     if (open) return open;
-    const log = new WatchLog(this.client.open('Watch.Watch'), (what) => this.#shared.tell(what));
+    const log = new WatchLog(this.client.open('Watch.Watch', this.#tokenOf(as)), (what) =>
+      this.#shared.tell(what),
+    );
     this.watches.set(number, log);
     return log;
   }
@@ -100,6 +119,7 @@ export class Side {
     for (const { id } of leases) outcomes.push(await this.call('Lease.LeaseRevoke', { id }));
     outcomes.push(await this.call('KV.DeleteRange', { key: '\0', rangeEnd: '\0' }));
     this.#chosen.length = 0;
+    this.#tokens.clear();
     return outcomes;
   }
 
@@ -121,6 +141,11 @@ export class Side {
   /** A request to watch. */
   fillWatch(template: Template): Template {
     return this.#fill(template) as Template;
+  }
+
+  /** What is no name of a user who logged in is a token itself. */
+  #tokenOf(as: string | undefined): string | undefined {
+    return as === undefined ? undefined : (this.#tokens.get(as) ?? as);
   }
 
   #openKeepAlives(): RawStream<LeaseId, LeaseKeepAliveResponse> {
@@ -159,6 +184,8 @@ export class Side {
     for (const [name, inner] of Object.entries(value)) {
       if (name === 'memberId' || name === 'clusterId' || name === 'raftTerm') {
         result[name] = inner === 0n ? 'none' : 'some';
+      } else if (name === 'token') {
+        result[name] = String(inner).replace(/^[A-Za-z]{16}\.\d+$/, 'some');
       } else result[name] = this.#comparable(inner);
     }
     if ('grantedTtl' in result) normaliseTimeToLive(result);

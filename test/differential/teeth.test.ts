@@ -1,14 +1,22 @@
 import { expect, it } from 'vitest';
-import { compareEtcds } from './compare.js';
-import { defects } from './defects.js';
+import { authDefects } from './auth-defects.js';
+import { compareEtcds, type Subject } from './compare.js';
+import { type Defect, defects } from './defects.js';
+import { authentication, everything } from './subjects.js';
 
 /** So many requests are enough to find any of them. */
 const ENOUGH = 10_000;
 
-it.each(Object.entries(defects))('%s is found', async (_name, defect) => {
+it.each(Object.entries(defects))('%s is found', (_name, defect) => isFound(everything, defect));
+
+it.each(Object.entries(authDefects))('%s is found', (_name, defect) => {
+  return isFound(authentication, defect);
+});
+
+async function isFound<Operation>(subject: Subject<Operation>, defect: Defect): Promise<void> {
   const repair = defect();
   try {
-    const { difference } = await compareEtcds({
+    const { difference } = await compareEtcds(subject, {
       seed: 7,
       requests: ENOUGH,
       shrink: false,
@@ -17,4 +25,4 @@ it.each(Object.entries(defects))('%s is found', async (_name, defect) => {
   } finally {
     repair();
   }
-});
+}

@@ -6,7 +6,7 @@ import { etcdctlFor, type Running } from './support/etcdctl.js';
 const endpoint = sharedEndpoint();
 const ctl = etcdctlFor(endpoint);
 const { run, runWith, refusal } = ctl;
-const patience = { timeout: 15_000, interval: 5 };
+const patience = { timeout: 60_000, interval: 5 };
 const semver = String.raw`\d+\.\d+\.\d+`;
 
 const COMPACTED = 'Error: etcdserver: mvcc: required revision has been compacted';

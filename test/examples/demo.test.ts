@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import { describe, expect, it, vi } from 'vitest';
+import { built } from '../support/built.js';
 import { useEtcd } from '../support/etcd.js';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -11,12 +12,7 @@ const MAIN = 'examples/demo/main.ts';
 const etcd = useEtcd();
 
 const node = async (script: string, ...args: string[]): Promise<string> => {
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    '--import',
-    'tsx',
-    script,
-    ...args,
-  ]);
+  const { stdout } = await promisify(execFile)(process.execPath, [built(script), ...args]);
   return stdout;
 };
 
@@ -69,7 +65,7 @@ describe('the demo', () => {
   ] as const)(
     'leaves no process behind when it gets a %s while a worker is stopped, on the engine %s',
     async ([signal, engine, count]) => {
-      const args = ['--import', 'tsx', MAIN, '--seconds', '1', '--engine', engine];
+      const args = [built(MAIN), '--seconds', '1', '--engine', engine];
       const demo = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'] });
       const ended = once(demo, 'exit');
       for await (const line of createInterface(demo.stdout)) {
@@ -81,7 +77,7 @@ describe('the demo', () => {
       await ended;
       const left = async (): Promise<Process[]> =>
         (await processes()).filter(({ pid }) => started.some((one) => one.pid === pid));
-      await vi.waitFor(async () => expect(await left()).toEqual([]), 10_000);
+      await vi.waitFor(async () => expect(await left()).toEqual([]), 60_000);
     },
   );
 
@@ -95,6 +91,13 @@ describe('the examples', () => {
   it('take a lock in three ways', async () => {
     const said = await node('examples/mutex.ts', etcd.endpoint);
     expect(said).toMatch(/^ran with token \d+\nheld: true, second: not granted\nreleased: true\n$/);
+  });
+
+  it('elect leaders', async () => {
+    const said = await node('examples/election.ts', etcd.endpoint);
+    expect(said).toBe(
+      'leads: nobody\nleads: a\nleads: a, busy\nnext: b, c\ntransferred: true\nleads: c\nleads: b\nleads: nobody\nleads: d\n',
+    );
   });
 
   it('give up waiting', async () => {

@@ -1,3 +1,4 @@
+import type { Etcd3Options } from '../../src/index.js';
 import { type Episode, runEpisode } from './episode.js';
 import type { Fault } from './fault.js';
 import { type Site, type SiteKind, startSite } from './site.js';
@@ -5,13 +6,20 @@ import { type Site, type SiteKind, startSite } from './site.js';
 /** Clusters, each started when it is first needed. */
 export class Sites implements AsyncDisposable {
   readonly #sites = new Map<SiteKind, Promise<Site>>();
+  readonly #transport: NonNullable<Etcd3Options['transport']>;
+
+  /** @param transport - what carries the calls of clients */
+  constructor(transport: NonNullable<Etcd3Options['transport']>) {
+    this.#transport = transport;
+  }
 
   /** One fault, on the cluster that it needs. */
   async run(fault: Fault): Promise<Episode> {
     const { site: kind = 'plain' } = fault;
     const site = this.#sites.get(kind) ?? startSite(kind);
     this.#sites.set(kind, site);
-    return runEpisode(await site, fault);
+    const { options, ...rest } = await site;
+    return runEpisode({ ...rest, options: { ...options, transport: this.#transport } }, fault);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { describe } from '../../benchmarks/environment.js';
 import { ensureEtcd } from '../../scripts/get-etcd.js';
 import type { Episode } from './episode.js';
@@ -15,19 +15,33 @@ const whole = (text: string): number => {
 const command = new Command('faults')
   .description('has every fault happen to every verb, and writes docs/reliability.md')
   .option('--only <text>', 'only faults with this in their names, and nothing is written')
+  .addOption(
+    new Option(
+      '--transport <name>',
+      'what carries the calls of clients; with grpc nothing is written',
+    )
+      .choices(['http2', 'grpc'])
+      .default('http2'),
+  )
   .option('--figures', 'measures failover and loss instead')
   .option('--rounds <number>', 'how often each of these', whole, 20)
   .parse();
-const options = command.opts<{ only?: string; figures?: true; rounds: number }>();
+interface Options {
+  readonly only?: string;
+  readonly transport: 'http2' | 'grpc';
+  readonly figures?: true;
+  readonly rounds: number;
+}
+const options = command.opts<Options>();
 process.env['ETCD_BIN'] ||= (await ensureEtcd('newest')).etcd;
-const wrong = options.figures ? await figures(options.rounds) : await matrix(options.only);
+const wrong = options.figures ? await figures(options.rounds) : await matrix(options);
 process.exit(wrong ? 1 : 0);
 
 /** Says whether something was wrong. */
-async function matrix(only: string | undefined): Promise<boolean> {
+async function matrix({ only, transport }: Options): Promise<boolean> {
   const episodes: Episode[] = [];
   {
-    await using sites = new Sites();
+    await using sites = new Sites(transport);
     for (const fault of faults.filter(({ name }) => name.includes(only ?? ''))) {
       const episode = await sites.run(fault);
       episodes.push(episode);
@@ -37,7 +51,7 @@ async function matrix(only: string | undefined): Promise<boolean> {
   }
   const table = tableOf(episodes);
   console.log(table);
-  if (only === undefined) await publish('faults', table);
+  if (only === undefined && transport === 'http2') await publish('faults', table);
   return episodes.some((episode) => complaints(episode).length > 0);
 }
 

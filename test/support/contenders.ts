@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
+import { built } from './built.js';
 
 /** What each process is told to do. */
 export interface ContenderTask {
@@ -23,9 +23,9 @@ export async function runContenders(
   processes: number,
   enough: () => Promise<unknown>,
 ): Promise<ContenderReport> {
-  const script = fileURLToPath(new URL('contender-process.ts', import.meta.url));
+  const script = built('test/support/contender-process.ts');
   const children: ChildProcess[] = Array.from({ length: processes }, () =>
-    fork(script, [JSON.stringify(task)], { execArgv: ['--import', 'tsx'] }),
+    fork(script, [JSON.stringify(task)]),
   );
   try {
     const answers = async (): Promise<ContenderReport[]> => {

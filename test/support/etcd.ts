@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, inject } from 'vitest';
-import { containerWith } from '../../src/container.js';
-import { prefixRange } from '../../src/core/keys.js';
-import { FaultProxy, start } from '../../src/embed/index.js';
+import { containerWith, makeStore } from '../../src/container.js';
+import { folderOf, prefixRange } from '../../src/core/store/keys.js';
+import { type EtcdCluster, FaultProxy, type InProcessEtcd, start } from '../../src/embed/index.js';
 import {
   type ConnectOptions,
   type Coordinator,
@@ -29,39 +29,57 @@ export interface TestEtcd {
   open(options: Partial<Etcd3Options>): Etcd3Store;
   /** A proxy that can make the network fail, to the shared etcd or elsewhere. */
   startProxy(target?: string): Promise<FaultProxy>;
-  /** A name nobody else uses. */
-  name(): string;
+  /** Connects so many times. */
+  connectAll(count: number): Promise<Coordinator[]>;
+  /** A name nobody else uses. What recipes of a kind keep under it, if one is given, goes after the test. */
+  name(kind?: string): string;
   /** How many keys begin with `prefix`. */
   count(prefix: string): Promise<number>;
   /** Starts another etcd of the same kind, for one test: its client URL. */
-  startOwn(): Promise<string>;
+  startOwn(options?: OwnEtcdOptions): Promise<string>;
   /** Calls `dispose` after the test. */
   defer(dispose: () => unknown): void;
+}
+
+/** How an etcd of one's own is started. */
+export interface OwnEtcdOptions {
+  /** Asks clients who they are; the password is that of `root`. */
+  readonly auth?: { readonly password: string };
 }
 
 /** Gives a file's tests their etcd. Call it at the top of the file. */
 export function useEtcd(): TestEtcd {
   const cleanUps: (() => unknown)[] = [];
   const endpoint = sharedEndpoint();
-  const usual = { endpoints: [endpoint], transport: inject('transport') };
-  const admin = new Etcd3Store(usual);
+  const transport = inject('transport');
+  // It is well, though it may be slow where the machine is busy elsewhere.
+  const shared = { endpoints: [endpoint], transport, timeout: 60_000 };
+  const withUsual = <Options extends Partial<Etcd3Options>>(options: Options) =>
+    options.endpoints ? { transport, ...options } : { ...shared, ...options };
+  const admin = new Etcd3Store(shared);
   afterEach(async () => {
     for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
   });
+  const remove = (folders: readonly string[]): Promise<unknown> =>
+    admin.commit({ success: folders.map((folder) => ({ delete: prefixRange(folder) })) });
   return {
     endpoint,
     admin,
-    async connect(options = {}, decorate = (store) => store) {
-      const full = { ...usual, ...options };
-      const store = new Etcd3Store(full);
+    connectAll(count) {
+      return Promise.all(Array.from({ length: count }, () => this.connect()));
+    },
+    async connect(options = {}, decorate) {
+      const full = withUsual(options);
+      // As users have it, unless a test has other plans.
+      const store = decorate ? new Etcd3Store(full) : makeStore(full);
       cleanUps.push(() => store.close());
-      const container = containerWith({ store: decorate(store) });
+      const container = containerWith({ store: decorate ? decorate(store) : store });
       const coordinator = await connect({ ...full, container });
       cleanUps.push(() => coordinator.close(0));
       return coordinator;
     },
     open(options) {
-      const store = new Etcd3Store({ ...usual, ...options });
+      const store = new Etcd3Store(withUsual(options));
       cleanUps.push(() => store.close());
       return store;
     },
@@ -70,11 +88,16 @@ export function useEtcd(): TestEtcd {
       cleanUps.push(() => proxy.close());
       return proxy;
     },
-    name: () => `test-${randomUUID()}`,
+    name(kind) {
+      const name = `test-${randomUUID()}`;
+      if (kind !== undefined) {
+        cleanUps.push(() => remove([folderOf(kind, name), folderOf('audit', `${kind}/${name}`)]));
+      }
+      return name;
+    },
     count: async (prefix) => (await admin.read(prefixRange(prefix))).count,
-    async startOwn() {
-      const engine = inject('engine');
-      const own = engine === 'etcd' ? await start({ engine, unsafeNoFsync: true }) : await start();
+    async startOwn(options) {
+      const own = await startAlike(options);
       cleanUps.push(() => own.stop());
       return own.endpoints[0] ?? '';
     },
@@ -82,6 +105,14 @@ export function useEtcd(): TestEtcd {
       cleanUps.push(dispose);
     },
   };
+}
+
+/** Starts another etcd of the kind of the project's. */
+export function startAlike(options: OwnEtcdOptions = {}): Promise<EtcdCluster | InProcessEtcd> {
+  const engine = inject('engine');
+  return engine === 'etcd'
+    ? start({ engine, unsafeNoFsync: true, bcryptCost: 4, ...options })
+    : start({ engine, ...options });
 }
 
 /** Compacts etcd's history up to now. */

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { keyId } from '../../src/core/keys.js';
+import { keyId } from '../../src/core/store/keys.js';
 import {
   type CallOptions,
   type CommitOptions,

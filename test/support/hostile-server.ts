@@ -11,7 +11,7 @@ import {
 import type { AddressInfo } from 'node:net';
 import { Metadata } from '@grpc/grpc-js';
 import { onTestFinished } from 'vitest';
-import { Endpoint, type EndpointOptions } from '../../src/core/etcd3-endpoint.js';
+import { Endpoint, type EndpointOptions } from '../../src/core/etcd3/endpoint.js';
 
 /** What a server does with a request that has begun to arrive. */
 export type Handler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;

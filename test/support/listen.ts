@@ -1,4 +1,4 @@
-import type { Store, Watch } from '../../src/index.js';
+import type { Store, Watch, WatchOptions } from '../../src/index.js';
 
 /** A watch of one key, and what it was told. */
 export interface Listening {
@@ -9,7 +9,7 @@ export interface Listening {
 }
 
 /** Watches a key and keeps what is told. */
-export function listen(store: Store, key: string): Listening {
+export function listen(store: Store, key: string, options?: WatchOptions): Listening {
   const seen: string[] = [];
   const closed: Error[] = [];
   const watch = store.watch(
@@ -19,6 +19,7 @@ export function listen(store: Store, key: string): Listening {
       gap: () => seen.push('gap'),
       closed: (error) => closed.push(error),
     },
+    options,
   );
   return { watch, seen, closed };
 }

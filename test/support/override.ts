@@ -11,6 +11,7 @@ export function override(store: Store, changes: Partial<Store>): Store {
     revoke: (...args) => store.revoke(...args),
     health: (...args) => store.health(...args),
     close: () => store.close(),
+    access: store.access,
     ...changes,
   };
 }

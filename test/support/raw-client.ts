@@ -1,5 +1,13 @@
-import { Client, type ClientDuplexStream, credentials, type ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  type ClientDuplexStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { pathOf } from '../../src/embed/server/grpc-method.js';
+import * as auth from '../../src/embed/server/wire/auth.js';
+import * as cluster from '../../src/embed/server/wire/cluster.js';
 import type { Codec, Init } from '../../src/embed/server/wire/codec.js';
 import { Empty } from '../../src/embed/server/wire/common.js';
 import * as kv from '../../src/embed/server/wire/kv.js';
@@ -17,6 +25,24 @@ export interface Calls {
   'Lease.LeaseRevoke': [lease.LeaseId, kv.HeaderOnly];
   'Lease.LeaseTimeToLive': [lease.LeaseTimeToLiveRequest, lease.LeaseTimeToLiveResponse];
   'Lease.LeaseLeases': [Empty, lease.LeaseLeasesResponse];
+  'Maintenance.Alarm': [cluster.AlarmRequest, cluster.AlarmResponse];
+  'Auth.AuthEnable': [Empty, kv.HeaderOnly];
+  'Auth.AuthDisable': [Empty, kv.HeaderOnly];
+  'Auth.AuthStatus': [Empty, auth.AuthStatusResponse];
+  'Auth.Authenticate': [auth.Credentials, auth.AuthenticateResponse];
+  'Auth.UserAdd': [auth.UserAddRequest, kv.HeaderOnly];
+  'Auth.UserGet': [auth.Named, auth.NamesResponse];
+  'Auth.UserList': [Empty, auth.NamesResponse];
+  'Auth.UserDelete': [auth.Named, kv.HeaderOnly];
+  'Auth.UserChangePassword': [auth.Credentials, kv.HeaderOnly];
+  'Auth.UserGrantRole': [auth.UserRoleRequest, kv.HeaderOnly];
+  'Auth.UserRevokeRole': [auth.UserRoleRequest, kv.HeaderOnly];
+  'Auth.RoleAdd': [auth.Named, kv.HeaderOnly];
+  'Auth.RoleGet': [auth.Named, auth.RoleGetResponse];
+  'Auth.RoleList': [Empty, auth.NamesResponse];
+  'Auth.RoleDelete': [auth.Named, kv.HeaderOnly];
+  'Auth.RoleGrantPermission': [auth.RoleGrantPermissionRequest, kv.HeaderOnly];
+  'Auth.RoleRevokePermission': [auth.RoleRevokePermissionRequest, kv.HeaderOnly];
 }
 
 /** Messages of etcd's streams: the client's, and the server's. */
@@ -39,6 +65,24 @@ const calls: Codecs<Calls> = {
   'Lease.LeaseRevoke': [lease.LeaseId, kv.HeaderOnly],
   'Lease.LeaseTimeToLive': [lease.LeaseTimeToLiveRequest, lease.LeaseTimeToLiveResponse],
   'Lease.LeaseLeases': [Empty, lease.LeaseLeasesResponse],
+  'Maintenance.Alarm': [cluster.AlarmRequest, cluster.AlarmResponse],
+  'Auth.AuthEnable': [Empty, kv.HeaderOnly],
+  'Auth.AuthDisable': [Empty, kv.HeaderOnly],
+  'Auth.AuthStatus': [Empty, auth.AuthStatusResponse],
+  'Auth.Authenticate': [auth.Credentials, auth.AuthenticateResponse],
+  'Auth.UserAdd': [auth.UserAddRequest, kv.HeaderOnly],
+  'Auth.UserGet': [auth.Named, auth.NamesResponse],
+  'Auth.UserList': [Empty, auth.NamesResponse],
+  'Auth.UserDelete': [auth.Named, kv.HeaderOnly],
+  'Auth.UserChangePassword': [auth.Credentials, kv.HeaderOnly],
+  'Auth.UserGrantRole': [auth.UserRoleRequest, kv.HeaderOnly],
+  'Auth.UserRevokeRole': [auth.UserRoleRequest, kv.HeaderOnly],
+  'Auth.RoleAdd': [auth.Named, kv.HeaderOnly],
+  'Auth.RoleGet': [auth.Named, auth.RoleGetResponse],
+  'Auth.RoleList': [Empty, auth.NamesResponse],
+  'Auth.RoleDelete': [auth.Named, kv.HeaderOnly],
+  'Auth.RoleGrantPermission': [auth.RoleGrantPermissionRequest, kv.HeaderOnly],
+  'Auth.RoleRevokePermission': [auth.RoleRevokePermissionRequest, kv.HeaderOnly],
 };
 
 const streams: Codecs<Streams> = {
@@ -69,24 +113,38 @@ export class RawClient {
   }
 
   /** Calls etcd once. @throws ServiceError with what etcd refuses with */
-  call<K extends keyof Calls>(name: K, request: Init<Calls[K][0]>): Promise<Calls[K][1]> {
+  async call<K extends keyof Calls>(
+    name: K,
+    request: Init<Calls[K][0]>,
+    token?: string,
+  ): Promise<Calls[K][1]> {
     const [requests, replies] = calls[name] as unknown as readonly [
       Codec<object>,
       Codec<Calls[K][1]>,
     ];
+    const message = requests.encode(request);
+    return replies.decode(await this.callBytes(name, message, token));
+  }
+
+  /** Calls etcd once with a message as it is on the wire, and gives such a reply. @throws ServiceError with what etcd refuses with */
+  callBytes(name: string, message: Buffer = Buffer.alloc(0), token?: string): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      this.#client.makeUnaryRequest<Init<object>, Calls[K][1]>(
+      this.#client.makeUnaryRequest<Buffer, Buffer>(
         pathOf(name),
-        (message) => requests.encode(message),
-        (bytes) => replies.decode(bytes),
-        request as Init<object>,
-        (error, reply) => (error ? reject(error) : resolve(reply as Calls[K][1])),
+        (bytes) => bytes,
+        (bytes) => bytes,
+        message,
+        metadataWith(token),
+        (error, reply) => (error ? reject(error) : resolve(reply as Buffer)),
       );
     });
   }
 
   /** Reads as a stream, and gives the pieces. @throws ServiceError with what etcd refuses with */
-  async rangeStream(request: Init<kv.RangeRequest>): Promise<readonly kv.RangeResponse[]> {
+  async rangeStream(
+    request: Init<kv.RangeRequest>,
+    token?: string,
+  ): Promise<readonly kv.RangeResponse[]> {
     const stream = this.#client.makeServerStreamRequest<
       Init<kv.RangeRequest>,
       kv.RangeStreamResponse
@@ -95,6 +153,7 @@ export class RawClient {
       (message) => kv.RangeRequest.encode(message),
       (bytes) => kv.RangeStreamResponse.decode(bytes),
       request,
+      metadataWith(token),
     );
     const pieces: kv.RangeResponse[] = [];
     for await (const { rangeResponse } of stream as AsyncIterable<kv.RangeStreamResponse>) {
@@ -103,7 +162,7 @@ export class RawClient {
     return pieces;
   }
 
-  open<K extends keyof Streams>(name: K): RawStream<Streams[K][0], Streams[K][1]> {
+  open<K extends keyof Streams>(name: K, token?: string): RawStream<Streams[K][0], Streams[K][1]> {
     const [requests, replies] = streams[name] as unknown as readonly [
       Codec<object>,
       Codec<Streams[K][1]>,
@@ -115,6 +174,7 @@ export class RawClient {
       pathOf(name),
       (message) => requests.encode(message),
       (bytes) => replies.decode(bytes),
+      metadataWith(token),
     );
     return {
       send: (request) => void stream.write(request),
@@ -126,4 +186,11 @@ export class RawClient {
   close(): void {
     this.#client.close();
   }
+}
+
+/** What a call carries for a user who logged in. */
+function metadataWith(token: string | undefined): Metadata {
+  const metadata = new Metadata();
+  if (token !== undefined) metadata.set('token', token);
+  return metadata;
 }

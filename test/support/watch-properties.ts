@@ -1,4 +1,4 @@
-import { type KeyRange, keyId } from '../../src/core/keys.js';
+import { type KeyRange, keyId } from '../../src/core/store/keys.js';
 import type { KeyValue, WatchEvent } from '../../src/index.js';
 
 /** The changes that one transaction made, as told by who made it. Keys and values are `latin1` text. */

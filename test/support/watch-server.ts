@@ -51,11 +51,12 @@ export const puts = (watchId: bigint, ...revisions: readonly number[]): Init<Wat
   })),
 });
 
-/** Starts one, for one test. */
+/** Starts one, for one test. Reads prove that it `isWell`, or fail. */
 export async function startWatchServer(
   etcd: TestEtcd,
   onCreate: OnCreate = (stream, { watchId }) => stream.send(created(watchId)),
   onStream: (stream: ServedStream) => void = () => {},
+  isWell = false,
 ): Promise<WatchServer> {
   const server = new Server();
   const streams: ServedStream[] = [];
@@ -86,6 +87,10 @@ export async function startWatchServer(
     (bytes) => WatchRequest.decode(bytes),
     'bidi',
   );
+  const tellThatItIsWell = (_: unknown, answer: (error: null, reply: Buffer) => void): void =>
+    answer(null, Buffer.alloc(0));
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  if (isWell) server.register(pathOf('KV.Range'), tellThatItIsWell, asIs, asIs, 'unary');
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) =>
       error ? reject(error) : resolve(bound),

@@ -1,2 +1,2 @@
 /** How many test files run side by side: they wait more than they work. */
-export const workers = 2;
+export const workers = 6;

@@ -49,16 +49,15 @@ export function check<T extends Checker>(checker: T, history: Iterable<Entry>): 
 
 /** When processes were stopped, as far as the history has come. */
 export class Pauses {
-  readonly #pauses = new Map<string, { from: number; to: number; fault: number }[]>();
+  readonly #pauses = new Map<string, { readonly from: number; to: number }[]>();
 
-  see({ t, f, e, i = 0, kind, target = '' }: Entry): void {
-    if (kind !== 'pause-worker') return;
-    const pauses = this.#pauses.get(target) ?? [];
-    if (f === 'fault' && e === 'info') {
-      this.#pauses.set(target, [...pauses, { from: t, to: Number.POSITIVE_INFINITY, fault: i }]);
-    } else if (f === 'healed') {
-      const pause = pauses.find(({ fault }) => fault === i);
-      if (pause) pause.to = t;
+  see({ t, f, target = '' }: Entry): void {
+    if (f === 'stopped') {
+      const pauses = this.#pauses.get(target) ?? [];
+      this.#pauses.set(target, [...pauses, { from: t, to: Number.POSITIVE_INFINITY }]);
+    } else if (f === 'continued') {
+      const last = this.#pauses.get(target)?.at(-1);
+      if (last) last.to = t;
     }
   }
 

@@ -12,7 +12,10 @@ interface Effect {
   t: number;
 }
 
-const WRITES = new Set(['write', 'cas', 'add', 'append']);
+const WRITES = new Set(['write', 'cas', 'add', 'append', 'mark']);
+const CONDITIONAL = new Set(['cas', 'append', 'mark']);
+/** Where values name who wrote them. */
+const SIGNED = /^(data|list|mark)\//;
 /** What is settled is forgotten after so many microseconds; a write applied later than that is one of nobody. */
 const KEPT = 120_000_000;
 const SWEEP = 10_000_000;
@@ -30,7 +33,8 @@ export class Effects extends Checker {
     const { t, f, e, p, i } = entry;
     if (f === 'log') {
       for (const [revision, type, key, value] of entry.changes ?? []) {
-        if (type === 'put' && value !== '') this.#applied(t, revision, key, value);
+        if (type === 'put' && value !== '' && SIGNED.test(key))
+          this.#applied(t, revision, key, value);
       }
     } else if (WRITES.has(f)) {
       const id = `${p}:${i}`;
@@ -42,7 +46,8 @@ export class Effects extends Checker {
       if (!effect || e === 'info') return;
       this.count(`writes ${e}`);
       effect.t = t;
-      effect.sure = e === 'ok' || entry.applied === true;
+      // Of what is conditional, it may have been the branch that writes nothing.
+      effect.sure = e === 'ok' || (entry.applied === true && !CONDITIONAL.has(f));
       effect.outcome = e === 'ok' && entry.succeeded === false ? 'fail' : e;
       effect.acknowledged = e === 'ok' ? (entry.rev ?? 0) : 0;
       this.#compare(id, effect, t);
@@ -62,7 +67,7 @@ export class Effects extends Checker {
 
   #applied(t: number, revision: number, key: string, value: string): void {
     // Of a list the last element is what was written.
-    const id = key.startsWith('list/') ? (value.split(/[|,]/).at(-1) ?? '') : value;
+    const id = value.split(/[|,]/).at(-1) ?? '';
     const effect = this.#effects.get(id);
     if (!effect) {
       this.violation(

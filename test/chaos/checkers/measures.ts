@@ -19,6 +19,8 @@ export class Measures extends Checker {
   readonly faults: Record<string, number> = {};
   /** From the first line to the last answer, in seconds. */
   seconds = 0;
+  /** Seconds until there were no more faults. */
+  calm: number = Number.POSITIVE_INFINITY;
   readonly #calls = new Map<string, number>();
   readonly #workers = new Set<string>();
   readonly #stopped = new Set<string>();
@@ -32,6 +34,7 @@ export class Measures extends Checker {
     this.#begun ||= t;
     if (e === 'ok' && f !== 'close') this.seconds = (t - this.#begun) / 1e6;
     if (f === 'begin') this.#workers.add(p);
+    else if (f === 'calm') this.calm = (t - this.#begun) / 1e6;
     else if (f === 'fault' && e === 'info') this.#fault(entry);
     else if (f === 'fault' && e === 'fail') this.count(`could not: ${kind}`);
     else if (f === 'healed' && kind === 'pause-worker') this.#stopped.delete(target);
@@ -64,8 +67,8 @@ export class Measures extends Checker {
     this.#disturbances.push({ t, kind, waiting });
   }
 
-  #done({ t, f, p, lock = '', token = 0 }: Entry, invoked: number): void {
-    if (f === 'acquire' && token > 0 && !lock.startsWith('visit'))
+  #done({ t, f, p, lock = '', token = 0, mode }: Entry, invoked: number): void {
+    if (f === 'acquire' && token > 0 && !mode && !lock.startsWith('visit'))
       this.#granted(t, lock, token, invoked);
     if (!CHANGES.has(f)) return;
     this.#time(`${f}, no fault regarded`, (t - invoked) / 1_000);

@@ -2,7 +2,7 @@ import type { Entry, What } from '../history.js';
 import { Checker } from './checker.js';
 
 const READS = new Set<What>(['read', 'count']);
-const WRITES = new Set<What>(['write', 'cas', 'add', 'append']);
+const WRITES = new Set<What>(['write', 'cas', 'add', 'append', 'mark']);
 
 /**
  * Revisions grow with time: whatever began after another had its answer has no older revision, and a newer one if

@@ -113,7 +113,9 @@ export class Watches extends Checker {
   #gap(watch: Followed, rev: number, t: number): void {
     this.count('gaps');
     const next = Math.max(watch.last + 1, watch.from ?? 0);
-    if (this.#compacted < next - 1) {
+    // One that has yet to tell of anything may share the lot of an older one of the same range, which had more to catch up.
+    if (this.#compacted < next - 1 && watch.last === 0) this.count('gaps before the first change');
+    else if (this.#compacted < next - 1) {
       this.violation(t, `${watch.id} told of a gap at ${rev}, but all from ${next} on was there`);
     }
     if (rev < watch.last)
@@ -237,7 +239,10 @@ export class Watches extends Checker {
 
   /** What the watch should tell next, as far as the log knows. */
   #next(watch: Followed): Logged | undefined {
-    watch.position ??= this.#positionOf(watch.from ?? 0);
+    const { from = 0 } = watch;
+    // Where it begins is not known before the log comes there.
+    if (watch.position === undefined && from > this.#revision) return undefined;
+    watch.position ??= this.#positionOf(from);
     for (; ; watch.position += 1) {
       const logged = this.#log[watch.position - this.#first];
       if (!logged) return undefined;

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KeyRange, Store } from '../../../src/index.js';
+import { type Hold, HoldLostError, type KeyRange, type Store } from '../../../src/index.js';
 import type { Setup } from '../crew.js';
 import { now } from '../history.js';
 import type { Operations } from '../operations.js';
@@ -19,6 +19,21 @@ export interface Context {
 
 /** Milliseconds within which a call of the store has to settle, by its default timeout. */
 export const CALL_LIMIT = 5_000;
+
+/** Milliseconds that somebody waits for others. */
+export const WAIT = 8_000;
+
+/** What to make of errors of who waits: the end of the run is no failure, the place in the line is given up. */
+export function givenUp(life: AbortSignal, what: string): (error: unknown) => never {
+  return (error) => {
+    throw life.aborted ? new HoldLostError(what, 'closed') : error;
+  };
+}
+
+/** What a hold says of itself. */
+export function lossOf({ setup }: Context, hold: Hold): string | null {
+  return setup.defect === 'keep-after-loss' ? null : (hold.lost ?? null);
+}
 
 /** Which of the keys that take turns is in use: histories of single keys stay short. */
 export function generation(milliseconds: number): number {

@@ -1,10 +1,56 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Hold, HoldLostError, Mutex, type Session } from '../../../src/index.js';
+import { type Hold, type Lock, Mutex, type Session, type WaitOptions } from '../../../src/index.js';
 import { now } from '../history.js';
-import { CALL_LIMIT, type Context, generation } from './context.js';
+import type { Call } from '../operations.js';
+import { CALL_LIMIT, type Context, generation, givenUp, lossOf, WAIT } from './context.js';
 
-const WAIT = 8_000;
 const LIST_LIFE = 1_000;
+
+/** How something is taken, and what is done under it. */
+export interface Turn<H extends Hold> {
+  /** What of it goes into the history. */
+  readonly call: Call & { readonly lock: string };
+  readonly take: (wait: WaitOptions) => Promise<H>;
+  readonly work: (hold: H) => Promise<void>;
+}
+
+/** Has losses of a lock's holds written down. */
+export function tellLosses({ operations }: Context, lock: string, locks: readonly Lock[]): void {
+  for (const each of locks) {
+    each.on('lost', ({ token, reason }) => {
+      operations.note('lost', { lock, token: Number(token), reason });
+    });
+  }
+}
+
+/** Takes something, has something done under it, and gives it back. */
+export async function taking<H extends Hold>(
+  { operations, setup }: Context,
+  session: Session,
+  life: AbortSignal,
+  { call, take, work }: Turn<H>,
+  timeout: number = WAIT,
+): Promise<void> {
+  const { lock, mode } = call;
+  const hold = await operations.run(
+    'acquire',
+    { ...call, limit: timeout },
+    () => take({ timeout, signal: life }).catch(givenUp(life, lock)),
+    ({ token }) => ({ ...call, token: Number(token), lease: String(session.id) }),
+  );
+  if (!hold) return;
+  const token = Number(hold.token);
+  try {
+    await work(hold);
+  } finally {
+    await operations.run(
+      'release',
+      { lock, ...(mode && { mode }), token, limit: setup.ttl },
+      () => hold.release(),
+      (held) => ({ held, token }),
+    );
+  }
+}
 
 /** Takes a lock, has something done under it, and gives it back: again and again while the session lives. */
 async function underLock(
@@ -14,36 +60,12 @@ async function underLock(
   life: AbortSignal,
   work: (hold: Hold) => Promise<void>,
 ): Promise<void> {
-  const { operations, random, setup } = context;
   const mutex = new Mutex(session, lock);
-  mutex.on('lost', ({ token, reason }) => {
-    operations.note('lost', { lock, token: Number(token), reason });
-  });
+  tellLosses(context, lock, [mutex]);
+  const take = (wait: WaitOptions): Promise<Hold> => mutex.acquire(wait);
   while (!life.aborted) {
-    await sleep(random.between(0, 10));
-    const wait = { timeout: WAIT, signal: life };
-    const hold = await operations.run(
-      'acquire',
-      { lock, limit: WAIT },
-      () =>
-        mutex.acquire(wait).catch((error: unknown) => {
-          // The end of the run is no failure: the place in the line is given up.
-          throw life.aborted ? new HoldLostError(lock, 'closed') : error;
-        }),
-      ({ token }) => ({ token: Number(token), lease: String(session.id) }),
-    );
-    if (!hold) continue;
-    const token = Number(hold.token);
-    try {
-      await work(hold);
-    } finally {
-      await operations.run(
-        'release',
-        { lock, token, limit: setup.ttl },
-        () => hold.release(),
-        (held) => ({ held, token }),
-      );
-    }
+    await sleep(context.random.between(0, 10));
+    await taking(context, session, life, { call: { lock }, take, work });
   }
 }
 
@@ -51,15 +73,15 @@ async function underLock(
 export function vaultUpdates(context: Context, session: Session, life: AbortSignal): Promise<void> {
   const { operations, random, vault, setup } = context;
   return underLock(context, session, 'vault', life, async (hold) => {
-    const kind = random.chance(0.7) ? 'fenced' : 'unfenced';
+    const kind = random.chance(0.8) ? 'fenced' : 'unfenced';
     const token = setup.defect === 'drop-token' ? Number.MAX_SAFE_INTEGER : Number(hold.token);
     const { accepted, value: base } = await vault.ask({ do: 'read', kind, token });
     if (!accepted) return;
     // As careless users do, it looks at the lock no more; what the lock would have said is written down.
-    await sleep(random.chance(0.75) ? random.between(0, 10) : random.between(30, 250));
+    await sleep(random.chance(0.75) ? random.between(0, 10) : random.between(50, 400));
     const { i, value } = operations.fresh();
     const t = now();
-    const lost = setup.defect === 'keep-after-loss' ? null : (hold.lost ?? null);
+    const lost = lossOf(context, hold);
     const remaining = Math.round(hold.remaining());
     await operations.run(
       'vault',
@@ -79,7 +101,7 @@ export function listAppends(context: Context, session: Session, life: AbortSigna
     const { i, value } = operations.fresh();
     const token = Number(hold.token);
     const t = now();
-    const lost = setup.defect === 'keep-after-loss' ? null : (hold.lost ?? null);
+    const lost = lossOf(context, hold);
     await operations.run(
       'append',
       { i, lock: 'list', key, value, token, lost, limit: 2 * CALL_LIMIT + 100 },

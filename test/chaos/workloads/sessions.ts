@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, Session } from '../../../src/index.js';
+import { circle, stage } from './barriers.js';
 import { CALL_LIMIT, type Context } from './context.js';
+import { terms } from './elections.js';
 import { listAppends, vaultUpdates } from './locks.js';
+import { permits } from './permits.js';
+import { readersAndWriters } from './shared.js';
 
 const SAMPLE = 250;
 
@@ -38,7 +42,8 @@ async function workIn(context: Context, session: Session): Promise<void> {
     operations.note('session', { lease, state, remaining: Math.round(session.remaining()) });
   }, SAMPLE);
   try {
-    await Promise.all([vaultUpdates(context, session, life), listAppends(context, session, life)]);
+    const all = [vaultUpdates, listAppends, readersAndWriters, permits, terms, circle, stage];
+    await Promise.all(all.map((work) => work(context, session, life)));
   } finally {
     clearInterval(sample);
     await operations.run('close', { lease, limit: CALL_LIMIT + 5_000 }, () => session.close());
@@ -48,13 +53,14 @@ async function workIn(context: Context, session: Session): Promise<void> {
 /** Connects, takes a lock of its own, and leaves: in order, or with the lock in its hands. */
 export async function visits(context: Context): Promise<void> {
   const { setup, operations, random, stop } = context;
-  const { endpoints, ttl } = setup;
+  const { endpoints, transport, ttl } = setup;
+  const options = { endpoints, transport, session: { ttl, label: `visitor ${setup.name}` } };
   while (!stop.aborted) {
     await sleep(random.between(500, 2_500), undefined, { signal: stop }).catch(() => {});
     const coordinator = await operations.run(
       'open',
       { limit: 2 * CALL_LIMIT },
-      () => connect({ endpoints, session: { ttl, label: `visitor ${setup.name}` } }),
+      () => connect(options),
       ({ session }) => ({ lease: String(session.id), ttl: session.ttl }),
     );
     if (!coordinator) continue;
