@@ -87,3 +87,12 @@ export function compare(
 ): Summary | undefined {
   return control && summarize(ratios(ours, control));
 }
+
+/** Of several rows that show one measurement, the first to be run makes it. */
+export function once<T>(measure: (bench: Bench) => Promise<T>): (bench: Bench) => Promise<T> {
+  let made: Promise<T> | undefined;
+  return (bench) => {
+    made ??= measure(bench);
+    return made;
+  };
+}

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { ensureEtcd } from '../scripts/get-etcd.js';
 import { type EtcdCluster, start } from '../src/embed/index.js';
 
@@ -19,6 +19,11 @@ export interface Environment {
 
 const memory = '/dev/shm';
 const inMemory = existsSync(memory);
+
+/** The directory below which a server keeps its data: on a disk if there is no memory to be had. */
+export function placeOf(kind: 'memory' | 'disk'): string {
+  return kind === 'memory' && inMemory ? memory : tmpdir();
+}
 
 /** What there is to say about this machine now. */
 export function describe(etcd: string, go: string | undefined): Environment {
@@ -56,7 +61,7 @@ export async function withEtcd<T>(
 /** Starts one with etcd's own timing. A temporary directory, unlike one of ours, is removed even when we are killed: in memory it would stay there. */
 export async function startInMemory(binary: string): Promise<EtcdCluster> {
   const { TMPDIR } = process.env;
-  if (inMemory) process.env['TMPDIR'] = memory;
+  process.env['TMPDIR'] = placeOf('memory');
   try {
     return await start({ engine: 'etcd', binary, unsafeNoFsync: true, logLevel: 'error' });
   } finally {

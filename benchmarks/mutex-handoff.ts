@@ -26,7 +26,7 @@ export const mutexHandOff: readonly Benchmark[] = [10, 50, 300].map((wait) => ({
 async function measure({ endpoint, programs, options }: Bench, wait: number): Promise<Outcome> {
   const { go } = programs;
   const rounds = Math.ceil(handOffs * options.scale);
-  const task: HandOffTask = { endpoint, wait, jitter, rounds };
+  const task: HandOffTask = { endpoint, recipe: 'mutex', wait, jitter, rounds };
   const found = await alternate(
     options.rounds,
     () => programs.ours<HandOffReport>('handOff', task),

@@ -55,8 +55,12 @@ export async function save(
   const file = new URL(`${files === 'one' ? suite : name}.json`, results);
   await mkdir(results, { recursive: true });
   const content = files === 'one' ? { ...(await readResults(file)), [name]: result } : result;
-  await writeFile(file, `${JSON.stringify(content, undefined, 2)}\n`);
+  await writeFile(file, `${JSON.stringify(content, rounded, 2)}\n`);
 }
+
+/** Of what was measured, more digits mean nothing. */
+const rounded = (_: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
 
 /** Rows that are not measured this time keep what they had. */
 async function readResults(file: URL): Promise<Readonly<Record<string, unknown>>> {

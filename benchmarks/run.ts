@@ -3,6 +3,8 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Benchmark, Outcome, Suite } from './benchmark.js';
+import { discoveryBenchmarks } from './discovery.js';
+import { electionBenchmarks } from './election.js';
 import { embedDirect } from './embed-direct.js';
 import { embedMillion } from './embed-million.js';
 import { embedSocket } from './embed-socket.js';
@@ -11,31 +13,44 @@ import { embedWatches } from './embed-watches.js';
 import { describe, findServer, withEtcd } from './environment.js';
 import { idleBenchmark } from './idle.js';
 import { lockBenchmarks } from './locks.js';
+import { mirrorBenchmarks } from './mirror.js';
 import { mutexHandOff } from './mutex-handoff.js';
 import { mutexPassing } from './mutex-passing.js';
 import { mutexRpcs } from './mutex-rpcs.js';
 import { mutexUncontended } from './mutex-uncontended.js';
+import { namespaceBenchmarks } from './namespace.js';
 import { type BenchOptions, readOptions, usage } from './options.js';
+import { picksBenchmark } from './picks.js';
 import { buildPrograms, type Programs } from './programs.js';
 import { putBenchmarks } from './put.js';
+import { queueBenchmarks } from './queue.js';
+import { queuePeerBenchmarks } from './queue-peers.js';
+import { recipeBenchmarks } from './recipes.js';
 import { type Entry, lineOf, markdownOf, publish, save, tableOf } from './report.js';
 import { watchBenchmarks } from './watch-resync.js';
 
 const suites: readonly Suite[] = [
   {
     name: 'mutex',
-    benchmarks: [
-      ...mutexPassing,
-      ...mutexHandOff,
-      ...mutexUncontended,
-      mutexRpcs,
-      ...lockBenchmarks,
-      idleBenchmark,
-    ],
+    benchmarks: [...mutexPassing, ...mutexHandOff, ...mutexUncontended, mutexRpcs],
     files: 'each',
   },
+  { name: 'election', benchmarks: electionBenchmarks, files: 'one' },
+  {
+    name: 'recipes',
+    benchmarks: [...lockBenchmarks, ...recipeBenchmarks],
+    files: 'one',
+  },
+  { name: 'queue', benchmarks: [...queueBenchmarks, ...queuePeerBenchmarks], files: 'one' },
+  { name: 'idle', benchmarks: [idleBenchmark], files: 'one' },
   { name: 'client', benchmarks: putBenchmarks, files: 'one' },
+  { name: 'namespace', benchmarks: namespaceBenchmarks, files: 'one' },
   { name: 'watch', benchmarks: watchBenchmarks, files: 'one' },
+  {
+    name: 'cache',
+    benchmarks: [...mirrorBenchmarks, ...discoveryBenchmarks, picksBenchmark],
+    files: 'one',
+  },
   {
     name: 'embed',
     benchmarks: [embedStart, ...embedSocket, ...embedDirect, ...embedMillion, ...embedWatches],

@@ -1,4 +1,4 @@
-import { prefixRange } from '../../src/core/keys.js';
+import { prefixRange } from '../../src/core/store/keys.js';
 import { type InProcessEtcd, start } from '../../src/embed/index.js';
 import { Etcd3Store, type Store } from '../../src/index.js';
 import { compact } from '../peers/raw-embed.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Mutex, type Session, type Store } from '../../src/index.js';
+import { Election, type Hold, Mutex, type Session, type Store } from '../../src/index.js';
 import { openSessions, timed, uniqueName } from './sessions.js';
 
 const warmUp = 3;
@@ -9,6 +9,8 @@ const value: Buffer = Buffer.alloc(100);
 /** What to measure; durations are milliseconds. */
 export interface HandOffTask {
   readonly endpoint: string;
+  /** What is handed over. */
+  readonly recipe: 'mutex' | 'election';
   /** How long the waiter has waited when the holder releases. */
   readonly wait: number;
   /** Longest random pause before each hand-off. */
@@ -25,15 +27,22 @@ export interface HandOffReport {
   readonly warmPuts: number[];
 }
 
-/** Times a lock going from its holder to one waiter, and puts under the same conditions in between. */
+/** Somebody who takes part. */
+interface Contender {
+  acquire(): Promise<Hold>;
+}
+
+/** Times a lock, or a term, going from its holder to one waiter, and puts under the same conditions in between. */
 export async function handOff(task: HandOffTask): Promise<HandOffReport> {
   const { endpoint, wait, jitter, rounds } = task;
   const sessions = await openSessions(endpoint, 2);
   const name = uniqueName();
-  const [holder, waiter] = sessions.all.map((session) => new Mutex(session, name)) as [
-    Mutex,
-    Mutex,
-  ];
+  const make = (session: Session): Contender => {
+    if (task.recipe === 'mutex') return new Mutex(session, name);
+    const election = new Election(session, name);
+    return { acquire: () => election.campaign('') };
+  };
+  const [holder, waiter] = sessions.all.map(make) as [Contender, Contender];
   const { store } = sessions.all[0] as Session;
   const report: HandOffReport = { handOffs: [], coldPuts: [], warmPuts: [] };
   for (let round = 0; round < warmUp + rounds; round += 1) {
@@ -50,7 +59,7 @@ export async function handOff(task: HandOffTask): Promise<HandOffReport> {
   return report;
 }
 
-async function passOnce(holder: Mutex, waiter: Mutex, wait: number): Promise<number> {
+async function passOnce(holder: Contender, waiter: Contender, wait: number): Promise<number> {
   const held = await holder.acquire();
   let acquiredAt: number | undefined;
   const waiting = waiter.acquire().then((hold) => {

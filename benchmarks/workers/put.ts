@@ -1,7 +1,8 @@
 import { cpuUsage } from 'node:process';
 import { Metadata } from '@grpc/grpc-js';
-import { Endpoint } from '../../src/core/etcd3-endpoint.js';
-import { Etcd3Store } from '../../src/index.js';
+import { makeStore } from '../../src/container.js';
+import { Endpoint } from '../../src/core/etcd3/endpoint.js';
+import { Client, Etcd3Store } from '../../src/index.js';
 import { openRaw } from '../peers/raw-grpc.js';
 import { takeTurns, turn } from './turns.js';
 
@@ -22,8 +23,9 @@ export interface PutFigures {
   readonly cpu: number;
 }
 
-/** Our store, etcd3's typed client on our connection alone, and bare grpc-js. */
+/** `client.put` as users call it, which is applied exactly once and travels in groups; our store; etcd3's typed client on our connection alone; and bare grpc-js. */
 export interface PutReport {
+  readonly client: PutFigures;
   readonly store: PutFigures;
   readonly typed: PutFigures;
   readonly raw: PutFigures;
@@ -40,16 +42,16 @@ const value = Buffer.alloc(100, 'v');
 const keys = Array.from({ length: 1_000 }, (_, i) => `put/${String(i).padStart(4, '0')}`);
 let next = 0;
 
-/** Has all three put by turns. */
+/** Has all put by turns. */
 export async function put({ endpoint, callers, seconds }: PutTask): Promise<PutReport> {
-  const subjects = [storeOn(endpoint), typedOn(endpoint), rawOn(endpoint)];
+  const subjects = [clientOn(endpoint), storeOn(endpoint), typedOn(endpoint), rawOn(endpoint)];
   for (const subject of subjects) await turn(() => subject.put(), callers, warmUp);
   const length = (seconds * 1_000) / turns;
   const measured = subjects.map((subject) => () => measure(subject, callers, length));
-  const [store, typed, raw] = (await takeTurns(turns, measured)).map(middleOf);
+  const [client, store, typed, raw] = (await takeTurns(turns, measured)).map(middleOf);
   for (const subject of subjects) subject.close();
-  if (!store || !typed || !raw) throw new Error('nothing was measured');
-  return { store, typed, raw };
+  if (!client || !store || !typed || !raw) throw new Error('nothing was measured');
+  return { client, store, typed, raw };
 }
 
 async function measure(subject: Subject, callers: number, ms: number): Promise<PutFigures> {
@@ -67,6 +69,12 @@ function middleOf(figures: readonly PutFigures[]): PutFigures {
     return (at(Math.floor((sorted.length - 1) / 2)) + at(Math.ceil((sorted.length - 1) / 2))) / 2;
   };
   return { pace: middle(({ pace }) => pace), cpu: middle(({ cpu }) => cpu) };
+}
+
+function clientOn(endpoint: string): Subject {
+  const store = makeStore({ endpoints: [endpoint] });
+  const client = new Client(store);
+  return { put: () => client.put(nextKey(), value), close: () => store.close() };
 }
 
 function storeOn(endpoint: string): Subject {

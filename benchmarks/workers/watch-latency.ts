@@ -1,4 +1,4 @@
-import { Watching } from '../../src/core/watching.js';
+import { Watching } from '../../src/core/watch/watching.js';
 import { Etcd3Store } from '../../src/index.js';
 import { watchAll } from '../peers/raw-embed.js';
 import { openRaw } from '../peers/raw-grpc.js';

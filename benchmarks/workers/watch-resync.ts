@@ -1,5 +1,5 @@
-import { prefixRange } from '../../src/core/keys.js';
-import { type WatchBatch, Watching } from '../../src/core/watching.js';
+import { prefixRange } from '../../src/core/store/keys.js';
+import { type WatchBatch, Watching } from '../../src/core/watch/watching.js';
 import { start } from '../../src/embed/index.js';
 import { Etcd3Store, type Operation, type Store } from '../../src/index.js';
 import { compact } from '../peers/raw-embed.js';

@@ -28,7 +28,27 @@ type handOffReport struct {
 	Ratio         float64 `json:"ratio"`
 }
 
-// handOff times a lock passing from its holder to one waiter: from just before the holder's Unlock
+// contender is somebody who takes part in what is handed over.
+type contender struct {
+	take, give func(context.Context) error
+}
+
+func contenders(task string, sessions ...*concurrency.Session) []contender {
+	name, all := uniqueName("bench-handoff"), []contender{}
+	for _, session := range sessions {
+		if task == "elect" {
+			election := concurrency.NewElection(session, name)
+			campaign := func(ctx context.Context) error { return election.Campaign(ctx, "") }
+			all = append(all, contender{campaign, election.Resign})
+		} else {
+			mutex := concurrency.NewMutex(session, name)
+			all = append(all, contender{mutex.Lock, mutex.Unlock})
+		}
+	}
+	return all
+}
+
+// handOff times a lock, or a leadership, passing from its holder to one waiter: from just before the holder's Unlock
 // to the return of the waiter's Lock. Each round also times one put by the holder's client, so
 // that the two figures meet the same machine at the same moment.
 //
@@ -45,9 +65,8 @@ func handOff(c config, r *rig) (*handOffReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := uniqueName("bench-handoff")
-	holder := concurrency.NewMutex(holderSession, name)
-	waiter := concurrency.NewMutex(waiterSession, name)
+	both := contenders(c.task, holderSession, waiterSession)
+	holder, waiter := both[0], both[1]
 	client, putKey, putValue := holderSession.Client(), uniqueName("bench-put"), string(make([]byte, putBytes))
 
 	var handoffs, puts []time.Duration
@@ -88,14 +107,14 @@ type lockResult struct {
 	err error
 }
 
-func passOnce(ctx context.Context, holder, waiter *concurrency.Mutex, wait time.Duration) (time.Duration, error) {
-	if err := holder.Lock(ctx); err != nil {
+func passOnce(ctx context.Context, holder, waiter contender, wait time.Duration) (time.Duration, error) {
+	if err := holder.take(ctx); err != nil {
 		return 0, fmt.Errorf("holder's lock: %w", err)
 	}
 	called, returned := make(chan time.Time, 1), make(chan lockResult, 1)
 	go func() {
 		called <- time.Now()
-		err := waiter.Lock(ctx)
+		err := waiter.take(ctx)
 		returned <- lockResult{time.Now(), err}
 	}()
 	time.Sleep(time.Until((<-called).Add(wait)))
@@ -106,14 +125,14 @@ func passOnce(ctx context.Context, holder, waiter *concurrency.Mutex, wait time.
 	}
 
 	released := time.Now()
-	if err := holder.Unlock(ctx); err != nil {
+	if err := holder.give(ctx); err != nil {
 		return 0, fmt.Errorf("holder's unlock: %w", err)
 	}
 	result := <-returned
 	if result.err != nil {
 		return 0, fmt.Errorf("waiter's lock: %w", result.err)
 	}
-	if err := waiter.Unlock(ctx); err != nil {
+	if err := waiter.give(ctx); err != nil {
 		return 0, fmt.Errorf("waiter's unlock: %w", err)
 	}
 	return result.at.Sub(released), nil

@@ -1,4 +1,4 @@
-// Command go runs the lock benchmarks on etcd's own Go client
+// Command go runs the benchmarks of locks and queues on etcd's own Go client
 // (go.etcd.io/etcd/client/v3/concurrency), the peer that this library's figures are compared with.
 // It prints exactly one JSON object on stdout; anything else goes to stderr.
 package main
@@ -32,27 +32,31 @@ type config struct {
 	rounds   int
 	clients  string
 	callers  int
+	jobs     int
+	name     string
 }
 
 func parseFlags() (config, error) {
 	var c config
 	flag.StringVar(&c.endpoint, "endpoint", "http://127.0.0.1:2379", "etcd client URL")
-	flag.StringVar(&c.task, "task", "", "pingpong, handoff, uncontended or locks")
+	flag.StringVar(&c.task, "task", "", "pingpong, handoff, elect, uncontended, locks, read-lock, counter, puts, enqueues, drain or wait")
 	flag.IntVar(&c.sessions, "sessions", 2, "pingpong: number of sessions contending for the lock")
-	flag.Float64Var(&c.seconds, "seconds", 5, "pingpong, locks: length of the measured window")
-	flag.IntVar(&c.waitMs, "wait", 50, "handoff: milliseconds the waiter has waited when the holder unlocks")
-	flag.IntVar(&c.jitterMs, "jitter", 0, "handoff: random pause of up to this many milliseconds before each round")
-	flag.IntVar(&c.rounds, "rounds", 100, "handoff, uncontended: number of measured rounds")
-	flag.StringVar(&c.clients, "clients", "shared", "pingpong, handoff: one client for all sessions (shared) or one each (own)")
-	flag.IntVar(&c.callers, "callers", 64, "locks: number of callers, each with a lock of its own")
+	flag.Float64Var(&c.seconds, "seconds", 5, "pingpong, locks, read-lock, counter, puts, enqueues: length of the measured window")
+	flag.IntVar(&c.waitMs, "wait", 50, "handoff, elect, wait: milliseconds the waiter has waited when the holder unlocks, or a value is queued")
+	flag.IntVar(&c.jitterMs, "jitter", 0, "handoff, elect, wait: random pause of up to this many milliseconds before each round")
+	flag.IntVar(&c.rounds, "rounds", 100, "handoff, elect, uncontended, wait: number of measured rounds")
+	flag.StringVar(&c.clients, "clients", "shared", "pingpong, handoff, elect: one client for all sessions (shared) or one each (own)")
+	flag.IntVar(&c.callers, "callers", 64, "locks, read-lock, counter, puts, enqueues, drain: number of callers")
+	flag.IntVar(&c.jobs, "jobs", 5000, "drain: number of queued values")
+	flag.StringVar(&c.name, "name", "", "locks, read-lock, counter: what all callers share, where there are several processes")
 	flag.Parse()
 	switch {
 	case flag.NArg() > 0:
 		return c, fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	case c.clients != "shared" && c.clients != "own":
 		return c, fmt.Errorf("-clients must be shared or own, not %q", c.clients)
-	case c.sessions < 1 || c.rounds < 1 || c.callers < 1 || c.seconds <= 0 || c.waitMs < 0 || c.jitterMs < 0:
-		return c, fmt.Errorf("-sessions, -rounds, -callers and -seconds must be positive, -wait and -jitter not negative")
+	case c.sessions < 1 || c.rounds < 1 || c.callers < 1 || c.jobs < 1 || c.seconds <= 0 || c.waitMs < 0 || c.jitterMs < 0:
+		return c, fmt.Errorf("-sessions, -rounds, -callers, -jobs and -seconds must be positive, -wait and -jitter not negative")
 	}
 	return c, nil
 }
@@ -119,14 +123,19 @@ func run(c config) (any, error) {
 	switch c.task {
 	case "pingpong":
 		return pingPong(c, r)
-	case "handoff":
+	case "handoff", "elect":
 		return handOff(c, r)
 	case "uncontended":
 		return uncontended(c, r)
-	case "locks":
-		return locks(c, r)
+	case "drain":
+		return drain(c, r)
+	case "wait":
+		return wait(c, r)
 	}
-	return nil, fmt.Errorf("-task must be pingpong, handoff, uncontended or locks, not %q", c.task)
+	if act, found := acts[c.task]; found {
+		return calls(c, r, act)
+	}
+	return nil, fmt.Errorf("there is no -task %q", c.task)
 }
 
 func main() {
