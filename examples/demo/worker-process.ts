@@ -3,7 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Kind, Order, Report, Section, Setup } from './messages.js';
 
-const WORKER = fileURLToPath(new URL('worker.ts', import.meta.url));
+const WORKER = fileURLToPath(import.meta.resolve('./worker.js'));
 const STDERR_KEPT = 2_000;
 
 interface WorkerEvents {
@@ -27,7 +27,6 @@ export class WorkerProcess extends EventEmitter<WorkerEvents> {
     super();
     this.name = setup.name;
     this.#child = fork(WORKER, [JSON.stringify(setup)], {
-      execArgv: ['--import', 'tsx'],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { connect, HoldLostError, SessionLostError, UnavailableError } from '../../src/index.js';
 import type { Kind, Setup } from './messages.js';
 import { Orders } from './orders.js';
@@ -8,21 +7,12 @@ const { name, endpoints, prefix, ttl } = JSON.parse(process.argv[2] ?? '') as Se
 const orders = new Orders();
 // Ctrl-C reaches the whole foreground group; the main process decides what it means.
 process.on('SIGINT', () => {});
-
-while (!orders.stop.aborted) {
-  try {
-    await workForOneSession();
-  } catch (error) {
-    if (!orders.stop.aborted && !isPassing(error)) throw error;
-    await sleep(50);
-  }
-}
+await work();
 orders.finish();
 
-/** Section after section, until told to stop or until the session is lost: then a new one is needed. */
-async function workForOneSession(): Promise<void> {
+/** Section after section, until told to stop; after a loss the next section opens the session again. */
+async function work(): Promise<void> {
   await using coordinator = await connect({ endpoints, session: { ttl, label: name } });
-  const { session } = coordinator;
   const room = coordinator.namespace(prefix);
   const context = {
     worker: name,
@@ -31,10 +21,14 @@ async function workForOneSession(): Promise<void> {
     signal: orders.stop,
     between: ({ token }: { token: bigint }, kind: Kind) => orders.linger(kind, token),
   };
-  orders.report({ is: 'ready', ttl: session.ttl });
-  for (let n = 0; !orders.stop.aborted && session.remaining() > 0; n += 1) {
-    const section = await runSection(context, n % 2 === 0 ? 'guarded' : 'plain');
-    if (section) orders.report({ is: 'section', section });
+  orders.report({ is: 'ready', ttl: coordinator.session.ttl });
+  for (let n = 0; !orders.stop.aborted; n += 1) {
+    try {
+      const section = await runSection(context, n % 2 === 0 ? 'guarded' : 'plain');
+      if (section) orders.report({ is: 'section', section });
+    } catch (error) {
+      if (!orders.stop.aborted && !isPassing(error)) throw error;
+    }
   }
 }
 
