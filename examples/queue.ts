@@ -43,5 +43,7 @@ const { previous } = await coordinator.client.delete(prefixRange('examples/balan
   previous: true,
 });
 console.log(`balances: ${previous.map(({ value }) => value.toString()).join(', ')}`);
-console.log(`booked: ${(await booked.stats()).ready}`);
-await booked.clear();
+
+// Taken in one step, and acknowledged in one.
+const clerk = booked.consumeBatches((jobs) => console.log(`booked: ${jobs.length}`));
+await clerk.drain();

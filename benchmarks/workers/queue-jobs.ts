@@ -21,7 +21,12 @@ export async function openJobs(endpoint: string): Promise<Jobs> {
         put: (value) => queue.put(value),
         putMany: (values) => queue.putMany(values),
         next: () => queue.next(),
-        consume: (handler, options) => queue.consume((job) => handler(job.value), options),
+        consume(handler, { concurrency: size }) {
+          if (size === 1) return queue.consume((job) => handler(job.value));
+          const work = (jobs: readonly Job<string>[]): Promise<unknown> =>
+            Promise.all(jobs.map((job) => handler(job.value)));
+          return queue.consumeBatches(work, { size });
+        },
       };
     },
     write: (value) => coordinator.client.put('bench-write', value),

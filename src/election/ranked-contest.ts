@@ -1,5 +1,5 @@
 import { contend } from '../core/line/contend.js';
-import type { Grant } from '../core/line/hold.js';
+import type { Grant } from '../core/line/grant.js';
 import { ticketOf } from '../core/line/ticket.js';
 import type { Lease } from '../core/session/lease.js';
 import type { Session } from '../core/session/session.js';

@@ -1,4 +1,5 @@
-import { type Grant, Hold } from '../core/line/hold.js';
+import type { Grant } from '../core/line/grant.js';
+import { Hold } from '../core/line/hold.js';
 import { ArgumentError } from '../core/store/errors.js';
 import type { Data } from '../core/store/keys.js';
 import type { CallOptions, Compare, Operation, PutRequest, Store } from '../core/store/store.js';

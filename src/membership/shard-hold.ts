@@ -1,4 +1,5 @@
-import { type Grant, Hold } from '../core/line/hold.js';
+import type { Grant } from '../core/line/grant.js';
+import { Hold } from '../core/line/hold.js';
 import type { Store } from '../core/store/store.js';
 
 /**

@@ -1,4 +1,4 @@
-import { Hold } from '../core/line/hold.js';
+import { Hold, wasApplied } from '../core/line/hold.js';
 import type { Inquest } from '../core/line/inquest.js';
 import { fieldsIn, ownerOf } from '../core/line/ticket.js';
 import { RefusedError } from '../core/store/errors.js';
@@ -61,11 +61,40 @@ export class ClaimHold extends Hold {
    * @throws HoldLostError if it is held no more, UnavailableError if that was not known in time; nothing was done, or `outcome` says.
    */
   conclude(txn: Txn): Promise<boolean> {
-    const success = [...(txn.success ?? [])];
-    for (const key of this.#claim.keys.slice(1)) success.push({ delete: { key } });
+    const success = this.ending(txn.success);
     // It is used now: what is left counts from here.
     this.touch();
     return this.endWith({ ...txn, success }, { timeout: Math.max(1, this.remaining()) });
+  }
+
+  /**
+   * Does this, and the claims of all of these are over: it is the `ending` of each. Goes on through outages for as long as all are held.
+   *
+   * @returns `false` if one of them is not held any more: then nothing was done
+   * @throws UnavailableError if that was not known in time; nothing was done, or `outcome` says.
+   */
+  static async concludeAll(
+    holds: readonly ClaimHold[],
+    success: readonly Operation[],
+  ): Promise<boolean> {
+    const [first] = holds;
+    const isOut = (hold: ClaimHold): boolean =>
+      hold.store !== first?.store || hold.remaining() === 0;
+    if (!first || holds.some(isOut)) return false;
+    for (const hold of holds) hold.touch();
+    const timeout = Math.max(1, Math.min(...holds.map((hold) => hold.remaining())));
+    const compare = holds.flatMap((hold) => hold.isOurs);
+    const step = first.store.commit({ compare, success }, { timeout, exactlyOnce: true });
+    const isDone = step.then(({ succeeded }) => succeeded, wasApplied);
+    for (const hold of holds) hold.endsBy(isDone);
+    if (await isDone) for (const hold of holds) hold.endedBy(isDone);
+    else await step;
+    return await isDone;
+  }
+
+  /** These steps, with which the claim goes, and what goes with that. */
+  ending(steps: readonly Operation[] = []): Operation[] {
+    return [...steps, ...this.#claim.keys.slice(1).map((key) => ({ delete: { key } }))];
   }
 
   /**

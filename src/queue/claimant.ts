@@ -28,6 +28,9 @@ export interface Choice {
   readonly news: number;
 }
 
+/** Jobs to be claimed in one step. */
+export type Choices = readonly [Choice, ...Choice[]];
+
 /** What a claimant works with. */
 export interface ClaimantParts {
   readonly session: Session;
@@ -75,7 +78,7 @@ export class Claimant {
    * @throws the reason of `wait`'s end, or of the session's; RefusedError if that gets no lease.
    */
   async claim(
-    choices: readonly [Choice, ...Choice[]],
+    choices: Choices,
     wait: WaitOptions = {},
   ): Promise<PromiseSettledResult<Taken | undefined>[]> {
     const { session, name, front, groups, affinity } = this.#parts;
@@ -155,7 +158,7 @@ export class Claimant {
 class Group {
   readonly claims: [Claim, ...Claim[]];
 
-  constructor(session: Session, lease: Lease, choices: readonly [Choice, ...Choice[]]) {
+  constructor(session: Session, lease: Lease, choices: Choices) {
     const [first, ...others] = choices;
     this.claims = [new Claim(lease, session, first.job, first.slot)];
     for (const { job, slot } of others) {

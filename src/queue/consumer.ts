@@ -6,20 +6,32 @@ import { Backoff } from '../core/time/backoff.js';
 import { type Deferred, deferred } from '../core/time/deferred.js';
 import { onAbort, type WaitOptions } from '../core/time/signals.js';
 import { ending, milliseconds, wholeFrom } from '../core/validate.js';
-import type { Job } from './job.js';
+import { Job } from './job.js';
 
 /** Milliseconds until it is looked again whether jobs are left that nobody may take yet, or others are about to: at first, and at most. */
 const moments = [20, 1_000] as const;
 
+/** Jobs that were taken together. */
+export type Jobs<T> = readonly [Job<T>, ...Job<T>[]];
+
 /** Works on a job: by the job's `signal` it learns that it is to stop. */
 export type Handler<T> = (job: Job<T>) => unknown;
 
+/** The same for jobs that were taken together. */
+export type BatchHandler<T> = (jobs: Jobs<T>) => unknown;
+
 /** How jobs are consumed. */
 export interface ConsumeOptions {
-  /** How many jobs are worked on at a time. @defaultValue 1 */
+  /** How many are worked on at a time. @defaultValue 1 */
   readonly concurrency?: number;
   /** Ends it, as `close` does. */
   readonly signal?: AbortSignal;
+}
+
+/** How jobs are consumed, several at a time: `concurrency` is how many such batches. */
+export interface BatchOptions extends ConsumeOptions {
+  /** How many jobs a batch has at most. Of large jobs fewer are taken at once. @defaultValue 64 */
+  readonly size?: number;
 }
 
 /** What happens to a consumer's jobs. */
@@ -36,10 +48,10 @@ export interface ConsumerEvents<T> {
 
 /** Where a consumer gets its jobs. */
 export interface JobSource<T> {
-  /** Waits for a job. */
-  next(wait: WaitOptions): Promise<Job<T>>;
-  /** Takes one if there is one to be taken now. */
-  tryNext(wait: WaitOptions): Promise<Job<T> | undefined>;
+  /** Waits for jobs. */
+  next(wait: WaitOptions): Promise<Jobs<T>>;
+  /** Takes such as are to be taken now. */
+  tryNext(wait: WaitOptions): Promise<readonly Job<T>[]>;
   /** Whether jobs wait whose turn comes without anybody's decision, by etcd's word. */
   isLeft(options: { readonly signal: AbortSignal }): Promise<boolean>;
 }
@@ -48,7 +60,7 @@ export interface JobSource<T> {
 export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisposable {
   readonly #session: Session;
   readonly #source: JobSource<T>;
-  readonly #handler: Handler<T>;
+  readonly #handler: BatchHandler<T>;
   readonly #stop = new AbortController();
   readonly #running = new Set<Job<T>>();
   readonly #loops: Promise<unknown>;
@@ -60,7 +72,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
   constructor(
     session: Session,
     source: JobSource<T>,
-    handler: Handler<T>,
+    handler: BatchHandler<T>,
     { concurrency = 1, signal }: ConsumeOptions,
   ) {
     super();
@@ -145,13 +157,13 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
       try {
         await this.#paused?.promise;
         // The end of the last is written while the next is taken.
-        const job = await this.#take();
+        const jobs = await this.#take();
         await finished;
         pause.reset();
-        if (job) moment.reset();
+        if (jobs) moment.reset();
         // Nobody is to begin once it is closed.
-        if (job && signal.aborted) await job.release().finally(() => this.#running.delete(job));
-        else if (job) finished = this.#finish(job, await this.#run(job));
+        if (jobs && signal.aborted) await this.#giveBack(jobs);
+        else if (jobs) finished = this.#finish(jobs, await this.#run(jobs));
         else if (this.#isDraining && (await this.#isEmpty(moment))) break;
       } catch (error) {
         if (signal.aborted || this.#session.closing.aborted) break;
@@ -163,18 +175,30 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
   }
 
   /** Gives `undefined` where it is to pause first, or to end. */
-  async #take(): Promise<Job<T> | undefined> {
+  async #take(): Promise<Jobs<T> | undefined> {
     // Who waits is told to do that no more, and goes on without waiting.
     const { signal } = this.#isDraining ? this.#stop : this.#pausing;
     try {
       const wait = { signal };
       const source = this.#source;
-      const job = await (this.#isDraining ? source.tryNext(wait) : source.next(wait));
-      if (job) this.#running.add(job);
-      return job;
+      const [first, ...others] = await (this.#isDraining
+        ? source.tryNext(wait)
+        : source.next(wait));
+      if (!first) return undefined;
+      const jobs: Jobs<T> = [first, ...others];
+      for (const job of jobs) this.#running.add(job);
+      return jobs;
     } catch (error) {
       if (signal.aborted && !this.#session.closing.aborted) return undefined;
       throw error;
+    }
+  }
+
+  async #giveBack(jobs: Jobs<T>): Promise<void> {
+    try {
+      await Promise.all(jobs.map((job) => job.release()));
+    } finally {
+      for (const job of jobs) this.#running.delete(job);
     }
   }
 
@@ -186,28 +210,38 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     return !isLeft;
   }
 
-  async #run(job: Job<T>): Promise<Ended> {
+  async #run(jobs: Jobs<T>): Promise<Ended> {
     try {
-      return { result: await this.#handler(job) };
+      return { result: await this.#handler(jobs) };
     } catch (error) {
       return { error };
     } finally {
-      this.#running.delete(job);
+      for (const job of jobs) this.#running.delete(job);
     }
   }
 
-  /** Acknowledges a job or gives it back, unless its handler did. */
-  async #finish(job: Job<T>, ended: Ended): Promise<void> {
+  /** Acknowledges jobs or gives them back, unless their handler did. */
+  async #finish(jobs: Jobs<T>, ended: Ended): Promise<void> {
+    const held = jobs.filter(({ isHeld }) => isHeld);
+    const isOneByOne = jobs.length === 1 || 'error' in ended;
+    const ends = isOneByOne
+      ? await Promise.allSettled(held.map((job) => conclude(job, ended)))
+      : await Job.ackAll(held);
+    const byJob = new Map(held.map((job, i) => [job, ends[i]]));
+    const told = jobs.map((job) => {
+      // What its handler has ended does not fail for the sake of others.
+      const isMeant = byJob.has(job) || job.isLost || held.length === 0;
+      return this.#tell(job, isMeant ? ended : {}, byJob.get(job));
+    });
+    await Promise.all(told);
+  }
+
+  async #tell(job: Job<T>, ended: Ended, end?: PromiseSettledResult<void>): Promise<void> {
     const isFailure = 'error' in ended;
-    try {
-      if (job.isHeld) {
-        await (isFailure
-          ? job.nack({ reason: reasonOf(ended.error) })
-          : job.ack({ result: ended.result }));
-      }
-    } catch (error) {
+    if (end?.status === 'rejected') {
+      const error: unknown = end.reason;
       // What its handler gave is no result.
-      if (!isFailure && wasRefused(error)) return this.#finish(job, { error });
+      if (!isFailure && wasRefused(error)) return this.#finish([job], { error });
       // Its handler may have ended it without waiting for that.
       if (!isReleased(error)) return void this.emit('lost', { job, error });
     }
@@ -222,6 +256,11 @@ interface Ended {
   readonly result?: unknown;
   /** Is there if it threw. */
   readonly error?: unknown;
+}
+
+function conclude(job: Job<unknown>, ended: Ended): Promise<void> {
+  if ('error' in ended) return job.nack({ reason: reasonOf(ended.error) });
+  return job.ack({ result: ended.result });
 }
 
 /** What is kept of what a handler threw. */

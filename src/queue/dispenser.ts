@@ -1,17 +1,18 @@
 import type { Session } from '../core/session/session.js';
 import { isLoss } from '../core/store/errors.js';
 import { Backoff } from '../core/time/backoff.js';
-import { type Deferred, deferred } from '../core/time/deferred.js';
+import { deferred } from '../core/time/deferred.js';
 import { abortable, onEnd, type WaitOptions, waitScope } from '../core/time/signals.js';
 import { type Traces, traced } from '../core/trace.js';
 import { Affinity } from './affinity.js';
-import { type Choice, Claimant } from './claimant.js';
+import { type Choice, type Choices, Claimant } from './claimant.js';
 import { Front } from './front.js';
 import { linger } from './linger.js';
 import { Outbox } from './outbox.js';
 import type { QueueKeys } from './queue-keys.js';
 import { QueueState } from './queue-state.js';
 import type { Ready } from './ready.js';
+import { type Seeker, Seekers } from './seekers.js';
 import { type Taken, untried } from './steps.js';
 
 /** While so many steps are under way, jobs are not claimed: they are claimed together by the next. */
@@ -32,10 +33,8 @@ export class Dispenser {
   readonly #affinity: Affinity;
   readonly #outbox: Outbox;
   readonly #claimant: Claimant;
-  #waiting: Deferred<Taken>[] = [];
-  /** How many claims are under way. */
-  #claiming = 0;
-  /** And in how many steps. */
+  readonly #seekers = new Seekers();
+  /** In how many steps jobs are being claimed. */
   #steps = 0;
   #isBusy = false;
   readonly #pause = new Backoff(...pauses);
@@ -86,33 +85,36 @@ export class Dispenser {
   }
 
   /**
-   * Waits for a job, and claims it.
+   * Waits for a job, and claims it: with it, others that may be claimed now.
    *
+   * @param most - how many in all
    * @throws WaitTimeoutError, or the reason of `wait.signal`; ClosedError if the session is closed; RefusedError.
    */
-  take(wait: WaitOptions): Promise<Taken> {
+  take(wait: WaitOptions, most: number): Promise<readonly Taken[]> {
     const name = this.#name;
     const trace = (): Traces['wait'] => ({ recipe: 'queue', verb: 'next', name });
-    return traced('wait', trace, () => this.#wait(wait));
+    return traced('wait', trace, () => this.#wait(wait, most));
   }
 
-  #wait(wait: WaitOptions): Promise<Taken> {
+  #wait(wait: WaitOptions, most: number): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
-    const waiter = deferred<Taken>();
-    this.#waiting.push(waiter);
-    const leave = (reason: unknown): void => this.#leave(waiter, reason);
+    const seeker = this.#seekers.add(most);
+    const leave = (reason: unknown): void => {
+      this.#seekers.leave(seeker, reason);
+      this.#news.resolve();
+    };
     try {
       const stop = onEnd(leave, wait, closing, clock, `queue ${this.#name}`);
-      waiter.promise.then(stop, stop);
+      seeker.promise.then(stop, stop);
     } catch (error) {
       leave(error);
     }
     this.#wake();
-    return waiter.promise;
+    return seeker.promise;
   }
 
-  /** Claims a job if there is one that may be. @throws as `take`. */
-  async tryTake(wait: WaitOptions): Promise<Taken | undefined> {
+  /** Claims jobs if there are such that may be. @throws as `take`. */
+  async tryTake(wait: WaitOptions, most: number): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
     const scope = waitScope(wait, closing, clock, `queue ${this.#name}`);
     const front = this.#front;
@@ -120,11 +122,12 @@ export class Dispenser {
       // Where jobs are known that may be claimed, what is before them is left out.
       let isAll = front.claimable().next().done === true;
       for (let isMore = await front.refresh(scope.signal); ; ) {
-        for (const job of front.claimable()) {
-          const taken = await this.#claimWithin(job, scope.signal);
-          if (taken) return taken;
+        const jobs = front.claimable();
+        for (let some = this.#some(jobs, most); some; some = this.#some(jobs, most)) {
+          const taken = await this.#claimWithin(some, scope.signal);
+          if (taken.length > 0) return taken;
         }
-        if (!isMore && isAll) return undefined;
+        if (!isMore && isAll) return [];
         isAll ||= !isMore;
         isMore = await (isMore ? front.advance(scope.signal) : front.refresh(scope.signal));
       }
@@ -132,12 +135,6 @@ export class Dispenser {
       scope.dispose();
       if (!this.#isBusy) this.#linger();
     }
-  }
-
-  #leave(waiter: Deferred<Taken>, reason: unknown): void {
-    this.#waiting = this.#waiting.filter((each) => each !== waiter);
-    waiter.reject(reason);
-    this.#news.resolve();
   }
 
   #wake(): void {
@@ -152,14 +149,14 @@ export class Dispenser {
     try {
       // Who comes in the same turn of the event loop comes along.
       await Promise.resolve();
-      while (this.#waiting.length > 0) {
+      while (!this.#seekers.isEmpty) {
         this.#news = deferred();
         if (this.#front.isOld) await this.#front.glance(closing);
         if (this.#wanted > 0 && !this.#dispense()) await this.#learn(closing);
         else await this.#news.promise;
       }
     } catch (error) {
-      for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
+      this.#seekers.dismiss(error);
     }
     this.#isBusy = false;
     this.#linger();
@@ -167,19 +164,18 @@ export class Dispenser {
 
   /** How many jobs to claim now: those who wait longer get what the next step brings. */
   get #wanted(): number {
-    const room = (atOnce - this.#steps) * this.#claimant.together;
-    return Math.min(this.#waiting.length - this.#claiming, room);
+    const { together } = this.#claimant;
+    return Math.min(this.#seekers.wanted(together), (atOnce - this.#steps) * together);
   }
 
-  /** Claims as many jobs as are wanted, if there are any to claim. */
+  /** Claims as many jobs as are wanted, if there are any to claim: in steps, each for some of those who wait. */
   #dispense(): boolean {
     const choices = this.#choose(this.#wanted);
-    const { together } = this.#claimant;
-    for (let i = 0; i < choices.length; i += together) {
-      const [first, ...others] = choices.slice(i, i + together);
-      if (first) void this.#give([first, ...others]);
-    }
     if (choices.length === 0) return false;
+    while (choices.length > 0) {
+      const { seekers, count } = this.#seekers.serve(choices.length, this.#claimant.together);
+      void this.#give(choices.splice(0, count) as [Choice, ...Choice[]], seekers);
+    }
     this.#pause.reset();
     return true;
   }
@@ -215,49 +211,55 @@ export class Dispenser {
     this.#outbox.saw(front.revision);
   }
 
-  /** Claims jobs for those who have waited longest. */
-  async #give(choices: readonly [Choice, ...Choice[]]): Promise<void> {
-    this.#claiming += choices.length;
+  /** The next jobs of these, as many as go in one step. */
+  #some(jobs: Iterator<Ready>, most: number): Choices | undefined {
+    const choices: Choice[] = [];
+    const limit = Math.min(most, this.#claimant.together);
+    while (choices.length < limit) {
+      const { value, done } = jobs.next();
+      if (done) break;
+      choices.push(this.#claimant.choose(value));
+    }
+    const [first, ...others] = choices;
+    return first && [first, ...others];
+  }
+
+  /** Claims jobs for these. */
+  async #give(choices: Choices, seekers: readonly Seeker[]): Promise<void> {
     this.#steps += 1;
+    const results = await this.#settled(choices);
+    this.#steps -= 1;
+    giveBack(this.#seekers.hand(takenOf(results), seekers));
+    for (const result of results) {
+      // Where the session was lost, the next claim uses it anew.
+      const isOver = result.status === 'rejected' && !isLoss(result.reason);
+      if (isOver) this.#seekers.fail(result.reason, seekers);
+    }
+    this.#wake();
+  }
+
+  async #settled(choices: Choices): ReturnType<Claimant['claim']> {
     try {
-      for (const result of await this.#claimant.claim(choices)) {
-        if (result.status === 'fulfilled') this.#hand(result.value);
-        else this.#fail(result.reason);
-      }
-    } catch (error) {
-      for (const _ of choices) this.#fail(error);
-    } finally {
-      this.#claiming -= choices.length;
-      this.#steps -= 1;
-      this.#wake();
+      return await this.#claimant.claim(choices);
+    } catch (reason) {
+      return choices.map(() => ({ status: 'rejected', reason }));
     }
   }
 
-  #hand(taken: Taken | undefined): void {
-    const waiter = taken && this.#waiting.shift();
-    if (waiter) waiter.resolve(taken);
-    // In vain, it goes with the lease.
-    else taken?.hold.giveBack(untried(taken)).catch(() => {});
-  }
-
-  #fail(error: unknown): void {
-    // The session was lost: the next claim uses it anew.
-    if (!isLoss(error)) this.#waiting.shift()?.reject(error);
-  }
-
-  /** Claims a job; what comes after `signal` has aborted is given back: it was not tried. */
-  async #claimWithin(job: Ready, signal: AbortSignal): Promise<Taken | undefined> {
-    const claim = this.#claimant.claim([this.#claimant.choose(job)]);
+  /** Claims jobs; what comes after `signal` has aborted is given back: it was not tried. */
+  async #claimWithin(choices: Choices, signal: AbortSignal): Promise<Taken[]> {
+    const claim = this.#claimant.claim(choices);
     try {
-      const [result] = await abortable(claim, signal);
-      if (result?.status === 'rejected') throw result.reason;
-      return result?.value;
+      const results = await abortable(claim, signal);
+      const taken = takenOf(results);
+      const failed = results.find((result) => result.status === 'rejected');
+      if (taken.length === 0 && failed) throw failed.reason;
+      return taken;
     } catch (error) {
-      const giveBack = async (): Promise<void> => {
-        const [late] = await claim;
-        if (late?.status === 'fulfilled') await late.value?.hold.giveBack(untried(late.value));
-      };
-      giveBack().catch(() => {});
+      claim.then(
+        (late) => giveBack(takenOf(late)),
+        () => {},
+      );
       throw error;
     }
   }
@@ -276,4 +278,13 @@ export class Dispenser {
     // There may be many queues, each of them used now and then.
     this.#forget();
   }
+}
+
+function takenOf(results: readonly PromiseSettledResult<Taken | undefined>[]): Taken[] {
+  return results.flatMap((result) => (result.status === 'fulfilled' && result.value) || []);
+}
+
+/** They were not tried. In vain, they go with their lease. */
+function giveBack(all: readonly Taken[]): void {
+  for (const taken of all) taken.hold.giveBack(untried(taken)).catch(() => {});
 }

@@ -2,11 +2,14 @@ export type { BlockedKey, Unblock } from './blocked.js';
 export type { CancelOptions, UnfinishedState } from './cancellation.js';
 export type { Cleared, ClearOptions } from './clearing.js';
 export {
+  type BatchHandler,
+  type BatchOptions,
   type ConsumeOptions,
   Consumer,
   type ConsumerEvents,
   type Handler,
   type JobSource,
+  type Jobs,
 } from './consumer.js';
 export { DeadLetters, type Letters, type RedriveOptions } from './dead-letters.js';
 export { type AckOptions, Job, type NackOptions, type Skipped } from './job.js';

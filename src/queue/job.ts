@@ -1,9 +1,11 @@
 import type { Codec } from '../core/codec.js';
 import { ArgumentError, ConflictError } from '../core/store/errors.js';
+import { wasRefused } from '../core/store/refusals.js';
 import type { Operation } from '../core/store/store.js';
 import type { Clock } from '../core/time/clock.js';
 import { type Notes, tell } from '../core/trace.js';
 import { milliseconds, nonEmpty } from '../core/validate.js';
+import { ClaimHold } from './claim-hold.js';
 import { encodeResult } from './encode-result.js';
 import type { Failure } from './job-record.js';
 import { JobTxn } from './job-txn.js';
@@ -12,6 +14,9 @@ import { groupOf, orderOf, progressOf, type QueueKeys } from './queue-keys.js';
 import { type BackoffPolicy, delayAfter, type Exhausted, longestDelay } from './queue-options.js';
 import { again, blocking, buried, done, foundOf, type Taken, untried } from './steps.js';
 import { nameIn } from './unique.js';
+
+/** Jobs are acknowledged by so many steps in one transaction, with room for what else that has of etcd's 128. */
+const stepsTogether = 100;
 
 /** How a job is acknowledged. */
 export interface AckOptions {
@@ -176,18 +181,30 @@ export class Job<T> implements AsyncDisposable {
    * @throws UnavailableError if etcd did not answer for as long as it was ours; `outcome` says whether it may be done.
    */
   async ack({ txn: add, result }: AckOptions = {}): Promise<void> {
-    const { keys, maxResultBytes } = this.#maker;
-    const kept = maxResultBytes === undefined ? undefined : encodeResult(result, maxResultBytes);
     if (add !== undefined && typeof add !== 'function') {
       throw new ArgumentError('txn', 'a function', add);
     }
     const txn = new JobTxn();
     add?.(txn);
-    const steps = txn.with(done(this.#taken, keys, kept));
-    const isDone = await this.#ended('done', this.#taken.hold.conclude(steps));
+    const steps = txn.with(this.#done(result));
+    const isDone = await this.#acked(this.#taken.hold.conclude(steps));
     if (!isDone) throw new ConflictError(`a condition for the end of job ${this.id} does not hold`);
-    this.#isDone = true;
-    this.#taken.ended();
+  }
+
+  /**
+   * Acknowledges jobs, with no result: many in one step where that can be, and else each by itself, as `ack` does. Tells what came of each.
+   */
+  static async ackAll(jobs: readonly Job<unknown>[]): Promise<PromiseSettledResult<void>[]> {
+    const endings = jobs.map((job) => job.#taken.hold.ending(job.#done()));
+    const together = Math.floor(stepsTogether / Math.max(1, ...endings.map((end) => end.length)));
+    const acks: Promise<void>[] = [];
+    for (let i = 0; i < jobs.length; i += together) {
+      const some = jobs.slice(i, i + together);
+      const holds = some.map((job) => job.#taken.hold);
+      const isDone = ClaimHold.concludeAll(holds, endings.slice(i, i + together).flat());
+      acks.push(...some.map((job) => job.#ackWith(isDone)));
+    }
+    return await Promise.allSettled(acks);
   }
 
   /**
@@ -242,6 +259,32 @@ export class Job<T> implements AsyncDisposable {
   /** Gives it back, unless it was acknowledged or given back. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.isHeld) await this.release();
+  }
+
+  /** What is to be done when it is done. */
+  #done(result?: unknown): Operation[] {
+    const { keys, maxResultBytes } = this.#maker;
+    const kept = maxResultBytes === undefined ? undefined : encodeResult(result, maxResultBytes);
+    return done(this.#taken, keys, kept);
+  }
+
+  async #acked(end: Promise<boolean>): Promise<boolean> {
+    const isDone = await this.#ended('done', end);
+    if (!isDone) return false;
+    this.#isDone = true;
+    this.#taken.ended();
+    return true;
+  }
+
+  /** With others, or else by itself. */
+  async #ackWith(others: Promise<boolean>): Promise<void> {
+    try {
+      if (await this.#acked(others)) return;
+    } catch (error) {
+      // What is refused for all may do for this one.
+      if (!wasRefused(error)) throw error;
+    }
+    await this.ack();
   }
 
   async #giveUp(reason: string): Promise<void> {

@@ -1,41 +1,15 @@
 import type { Lease } from '../session/lease.js';
 import { ArgumentError, HoldLostError, type LossReason } from '../store/errors.js';
-import type { KeyRange } from '../store/keys.js';
 import type { CallOptions, Compare, Operation, Store, Txn, TxnReply } from '../store/store.js';
 import { checkedController } from '../time/signals.js';
 import { GuardedTxn } from '../txn/guarded-txn.js';
+import type { Grant } from './grant.js';
 import { checkCaps, type HoldCaps } from './hold-caps.js';
-import { type Inquest, lossOf } from './inquest.js';
+import { lossOf } from './inquest.js';
 import type { HeldPlace } from './place.js';
 import { remove } from './removal.js';
 import type { RevokeRequest } from './revoke-request.js';
 import { Vigil } from './vigil.js';
-
-/** How a hold came to be. */
-export interface Grant {
-  /** The keys whose existence is the hold. */
-  readonly place: HeldPlace;
-  /** The revision at which they were seen to be ours. */
-  readonly revision: bigint;
-  /** Ranges around the keys that are watched for departures anyway. */
-  readonly watched: readonly KeyRange[];
-  /** Milliseconds without that watch: most such holds end sooner. @defaultValue 20 */
-  readonly watchAfter?: number;
-  /** Whether the keys were last seen by a linearizable read so long ago that another is due. */
-  readonly verify: boolean;
-  /** Finds out why the keys were deleted. @defaultValue nobody asks */
-  readonly inquest?: Inquest;
-  /** Called when the hold is lost. */
-  onLost(hold: Hold): void;
-  /** Ends with that one, and counts only while it does. @defaultValue none */
-  readonly within?: Hold;
-  /** Whether the keys are those of `within`, which end with that alone. @defaultValue `false` */
-  readonly isShared?: boolean;
-  /** Called when it is given back, unless it was lost before. */
-  onRelease(): void;
-  /** Called when the keys are gone for good after a release, or will be. */
-  onGone(): void;
-}
 
 /** Something won. It is ours until it is released or lost, and `signal` tells of a loss. */
 export class Hold implements AsyncDisposable {
@@ -199,10 +173,11 @@ export class Hold implements AsyncDisposable {
     await this.release();
   }
 
-  get #isOurs(): Compare[] {
+  /** The conditions that it is ours. */
+  protected get isOurs(): Compare[] {
     const { place, within, isShared } = this.#grant;
     if (!within) return place.isOurs;
-    return isShared ? within.#isOurs : [...place.isOurs, ...within.#isOurs];
+    return isShared ? within.isOurs : [...place.isOurs, ...within.isOurs];
   }
 
   /** Runs one step that takes effect only while this is held. @throws as `txn().commit`. */
@@ -228,16 +203,26 @@ export class Hold implements AsyncDisposable {
     const step = this.#send(isPlain ? success : [{ txn }], options);
     const isDone = step.then(
       ({ succeeded, replies }) => succeeded && (isPlain || replies[0]?.txn?.succeeded === true),
-      // Where etcd has forgotten all but that it was done, that is all that counts.
-      (error: unknown) => isPlain && Object(error).outcome === 'applied',
+      (error: unknown) => isPlain && wasApplied(error),
     );
-    const ending = this.#ending;
-    // Nearly always there is but one.
-    this.#ending = ending ? isDone.then(async (isIt) => isIt || (await ending)) : isDone;
+    this.endsBy(isDone);
     if (!(await isDone)) {
       if (!(await step).succeeded) throw await this.#missed();
       return false;
     }
+    this.endedBy(isDone);
+    return true;
+  }
+
+  /** Steps are on their way that may be the end of this. */
+  protected endsBy(isDone: Promise<boolean>): void {
+    const ending = this.#ending;
+    // Nearly always there is but one.
+    this.#ending = ending ? isDone.then(async (isIt) => isIt || (await ending)) : isDone;
+  }
+
+  /** They were done. */
+  protected endedBy(isDone: Promise<boolean>): void {
     if (!this.#lost) {
       this.#releasing = isDone;
       this.#grant.onRelease();
@@ -245,14 +230,13 @@ export class Hold implements AsyncDisposable {
     }
     this.#place.removed(true);
     this.#grant.onGone();
-    return true;
   }
 
   /** @throws HoldLostError, at once. */
   #send(success: readonly Operation[], options: CallOptions): Promise<TxnReply> {
     this.#checkHeld();
     this.touch();
-    const guarded: Txn = { compare: this.#isOurs, success };
+    const guarded: Txn = { compare: this.isOurs, success };
     return this.store.commit(guarded, { ...options, exactlyOnce: true });
   }
 
@@ -360,4 +344,9 @@ export class Hold implements AsyncDisposable {
     for (const inner of this.#inner ?? []) inner.#loseWith(this.#lost ?? 'released');
     this.#vigil?.close();
   }
+}
+
+/** Whether etcd has forgotten all of what it did but that: which is all that counts where nothing is read. */
+export function wasApplied(error: unknown): boolean {
+  return Object(error).outcome === 'applied';
 }

@@ -1,7 +1,8 @@
 import type { Data, KeyRange } from '../store/keys.js';
 import type { KeyValue, Store } from '../store/store.js';
 import type { Traces } from '../trace.js';
-import type { Grant, Hold } from './hold.js';
+import type { Grant } from './grant.js';
+import type { Hold } from './hold.js';
 
 /** One line as data. */
 export interface Lane {

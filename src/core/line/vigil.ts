@@ -1,5 +1,5 @@
 import type { Store, Watch } from '../store/store.js';
-import type { Grant } from './hold.js';
+import type { Grant } from './grant.js';
 import { CapTimers, type HoldCaps } from './hold-caps.js';
 import { type KeyUser, KeyWatch } from './key-watch.js';
 import { type RevokeRequest, watchRequests } from './revoke-request.js';

@@ -58,7 +58,7 @@ describe('a cluster of which every answer takes seconds', () => {
     // Now it is known how long to wait: also for what may be sent once only, and with little time left.
     await Promise.all([
       store.commit(put),
-      store.read({ key }, { timeout: 2_400 }),
+      store.read({ key }, { timeout: 3_500 }),
       waitFor(() => store.keepAlive(lease, { timeout: 800 }).catch(() => 0)),
     ]);
     for (const proxy of proxies) proxy.heal();
