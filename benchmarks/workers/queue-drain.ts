@@ -2,7 +2,6 @@ import { uniqueName } from './sessions.js';
 import { type Broker, openBroker, valuesOf, type Where } from './work-queue.js';
 
 const group = 500;
-const warmUp = 1_000;
 
 /** What to measure. */
 export interface QueueDrainTask {
@@ -23,10 +22,10 @@ export interface QueueDrainReport {
   readonly again: number;
 }
 
-/** Fills a queue and has consumers empty it. */
+/** Fills a queue and has consumers empty it: once to warm up, as new processes are slow and those of a user live long, and once more. */
 export async function queueDrain(task: QueueDrainTask): Promise<QueueDrainReport> {
   const broker = await openBroker(task.where);
-  await drainOnce(broker, { ...task, jobs: Math.min(warmUp, task.jobs) });
+  await drainOnce(broker, task);
   const report = await drainOnce(broker, task);
   await broker.close();
   return report;
