@@ -192,9 +192,15 @@ export class Job<T> implements AsyncDisposable {
   }
 
   /**
-   * Acknowledges jobs, with no result: many in one step where that can be, and else each by itself, as `ack` does. Tells what came of each.
+   * Acknowledges jobs, with no result: many in one step where that can be, and else each by itself, as `ack` does. Tells what
+   * came of each: what `ack` throws is the reason where it was rejected.
+   *
+   * @throws ArgumentError unless it gets jobs.
    */
   static async ackAll(jobs: readonly Job<unknown>[]): Promise<PromiseSettledResult<void>[]> {
+    if (!(Array.isArray(jobs) && jobs.every((job) => job instanceof Job))) {
+      throw new ArgumentError('jobs', 'an array of jobs', jobs);
+    }
     const endings = jobs.map((job) => job.#taken.hold.ending(job.#done()));
     const together = Math.floor(stepsTogether / Math.max(1, ...endings.map((end) => end.length)));
     const acks: Promise<void>[] = [];

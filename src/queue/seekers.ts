@@ -57,9 +57,9 @@ export class Seekers {
     return left;
   }
 
-  /** One of these gets nothing, or if they have left another. */
+  /** One of these gets nothing, if one waits still. */
   fail(error: unknown, seekers: readonly Seeker[]): void {
-    const first = [...seekers, ...this.#waiting].find((seeker) => this.#waiting.has(seeker));
+    const first = seekers.find((seeker) => this.#waiting.has(seeker));
     if (first) this.leave(first, error);
   }
 

@@ -262,6 +262,22 @@ describe('jobs in batches', () => {
     await nothingIsLeft(queue);
   });
 
+  it('are refused to those alone who asked for them', async () => {
+    let refusals = 0;
+    const { queue, claimed } = await counted({}, (txn) => {
+      if (claims(txn) === 0 || refusals === 4) return undefined;
+      refusals += 1;
+      return Promise.reject(new RefusedError('INVALID_ARGUMENT', 'not now'));
+    });
+    const many = queue.nextMany(3, patience);
+    const refused = expect(many).rejects.toThrow('not now');
+    const other = queue.next(patience);
+    await queue.putMany(upTo(3));
+    await refused;
+    expect((await other).attempt).toBe(1);
+    expect(claimed).toEqual([3, 1, 1, 1, 1]);
+  });
+
   it('go back at once where whoever works on them is closed', async () => {
     const { queue } = await counted();
     await queue.putMany(upTo(5));
@@ -307,5 +323,8 @@ describe('jobs in batches', () => {
     }
     expect(() => queue.consumeBatches(5 as never)).toThrow(/^handler must be/);
     expect(await Job.ackAll([])).toEqual([]);
+    for (const jobs of [undefined, {}, [undefined], [{}]]) {
+      await expect(Job.ackAll(jobs as never)).rejects.toThrow(/^jobs must be/);
+    }
   });
 });
