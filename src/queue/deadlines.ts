@@ -7,7 +7,7 @@ import type { QueueTime } from './queue-time.js';
 const brief = 2_000;
 
 /** When something is to be done with a key, by the time of the queue. */
-interface Deadline extends Pick<Item, 'modified' | 'bytes'> {
+export interface Deadline extends Pick<Item, 'modified' | 'bytes'> {
   /** As it is written; `undefined` where it is not yet. */
   readonly due: number | undefined;
   /** Milliseconds from now, where it is not written. */

@@ -1,42 +1,26 @@
 import { fieldsIn } from '../core/line/ticket.js';
 import type { KeyValue } from '../core/store/store.js';
-import { Deadlines } from './deadlines.js';
-import { Desk, type Duty, type Tools } from './desk.js';
+import type { Deadline } from './deadlines.js';
+import type { Tools } from './desk.js';
+import { DueMarks } from './due-marks.js';
 import { restOf } from './queue-keys.js';
 import type { Rest } from './steps.js';
 
 /** Has jobs go on that rest in their place. */
-export class Rests implements Duty {
-  readonly folder: string;
-  readonly #tools: Tools;
-  readonly #desk: Desk;
-  readonly #deadlines: Deadlines;
-
+export class Rests extends DueMarks {
   constructor(tools: Tools) {
-    this.#tools = tools;
-    this.#desk = new Desk(tools);
-    this.#deadlines = new Deadlines(tools.time, this.#desk);
-    this.folder = tools.keys.rests;
+    super(tools, tools.keys.rests);
   }
 
-  put(key: string, { modRevision: modified, value }: KeyValue): void {
+  protected override deadlineIn({ value }: KeyValue): Omit<Deadline, 'modified'> {
     const { delay: after = 0, due } = fieldsIn(value) as Partial<Rest>;
-    this.#deadlines.set(key, { due, after, modified, bytes: value.length });
+    return { due, after, bytes: value.length };
   }
 
-  delete(key: string): void {
-    this.#deadlines.delete(key);
-  }
-
-  left(): number {
-    return this.#deadlines.left();
-  }
-
-  async work(): Promise<void> {
-    await this.#desk.change(await this.#deadlines.take(), (_, { key }) => {
-      const record = this.#tools.keys.ready + key.slice(this.folder.length);
-      return [{ delete: { key } }, { delete: { key: restOf(record) } }];
-    });
-    await this.#deadlines.write(({ value }, due) => JSON.stringify({ ...fieldsIn(value), due }));
+  protected override async act(): Promise<void> {
+    await this.desk.change(await this.deadlines.take(), (_, item) => [
+      { delete: { key: item.key } },
+      { delete: { key: restOf(this.recordOf(item)) } },
+    ]);
   }
 }
