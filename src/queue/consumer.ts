@@ -1,4 +1,5 @@
 import { Emitter } from '../core/events/emitter.js';
+import { hasAny } from '../core/has-any.js';
 import type { Session } from '../core/session/session.js';
 import { ClosedError, HoldLostError, isLoss } from '../core/store/errors.js';
 import { wasRefused } from '../core/store/refusals.js';
@@ -181,11 +182,8 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     try {
       const wait = { signal };
       const source = this.#source;
-      const [first, ...others] = await (this.#isDraining
-        ? source.tryNext(wait)
-        : source.next(wait));
-      if (!first) return undefined;
-      const jobs: Jobs<T> = [first, ...others];
+      const jobs = await (this.#isDraining ? source.tryNext(wait) : source.next(wait));
+      if (!hasAny(jobs)) return undefined;
       for (const job of jobs) this.#running.add(job);
       return jobs;
     } catch (error) {

@@ -1,3 +1,4 @@
+import { hasAny } from '../core/has-any.js';
 import type { Session } from '../core/session/session.js';
 import { isLoss } from '../core/store/errors.js';
 import { Backoff } from '../core/time/backoff.js';
@@ -174,7 +175,8 @@ export class Dispenser {
     if (choices.length === 0) return false;
     while (choices.length > 0) {
       const { seekers, count } = this.#seekers.serve(choices.length, this.#claimant.together);
-      void this.#give(choices.splice(0, count) as [Choice, ...Choice[]], seekers);
+      const step = choices.splice(0, count);
+      if (hasAny(step)) void this.#give(step, seekers);
     }
     this.#pause.reset();
     return true;
@@ -220,8 +222,7 @@ export class Dispenser {
       if (done) break;
       choices.push(this.#claimant.choose(value));
     }
-    const [first, ...others] = choices;
-    return first && [first, ...others];
+    return hasAny(choices) ? choices : undefined;
   }
 
   /** Claims jobs for these. */

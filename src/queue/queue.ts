@@ -1,3 +1,4 @@
+import { hasAny } from '../core/has-any.js';
 import type { HoldCaps } from '../core/line/hold-caps.js';
 import type { Session } from '../core/session/session.js';
 import { ArgumentError, isLoss } from '../core/store/errors.js';
@@ -241,8 +242,8 @@ export class Queue<T> extends ManagedQueue<T> {
 
   async #take(most: number, wait: WaitOptions): Promise<Jobs<T>> {
     for (;;) {
-      const [job, ...others] = await this.#checked(await this.#dispenser.take(wait, most));
-      if (job) return [job, ...others];
+      const jobs = await this.#checked(await this.#dispenser.take(wait, most));
+      if (hasAny(jobs)) return jobs;
     }
   }
 
