@@ -1,6 +1,6 @@
 import { Mirror } from '../cache/mirror.js';
-import type { MirrorChange, MirrorEntry, MirrorState } from '../cache/mirror-options.js';
-import { Emitter } from '../core/events/emitter.js';
+import type { MirrorChange, MirrorEntry } from '../cache/mirror-options.js';
+import { MirrorView } from '../cache/mirror-view.js';
 import type { Session } from '../core/session/session.js';
 import { UnavailableError } from '../core/store/errors.js';
 import { prefixRange } from '../core/store/keys.js';
@@ -23,13 +23,12 @@ type Entries = readonly MirrorEntry<Reader>[];
  * A live view of the instances of a service, without a call. It begins at once, and goes on through outages, refusals and
  * compaction with the last it has seen. Directories of the same service in one process share one copy and one watch.
  */
-export class Directory extends Emitter<DirectoryEvents> implements InstanceSource {
+export class Directory extends MirrorView<Reader, DirectoryEvents> implements InstanceSource {
   /** What lists of all entries come to, by filter: for all who want the same. */
   static readonly #shown = new WeakMap<Entries, Map<string, readonly ServiceInstance[]>>();
   /** The name of the service. */
   readonly name: string;
   readonly #folder: string;
-  readonly #mirror: Mirror<Reader>;
   readonly #filter: Filter;
   readonly #invalidateAfter: number | undefined;
   /** Whether anything that it shows has changed since somebody asked. */
@@ -38,18 +37,21 @@ export class Directory extends Emitter<DirectoryEvents> implements InstanceSourc
 
   /** @internal Use `Service.directory`. */
   constructor(session: Session, layout: Layout, service: string, options: DirectoryOptions) {
-    super();
     const { staleAfter, invalidateAfter } = options;
+    const folder = layout.folder(service);
+    const filter = filterOf(options);
+    super(
+      new Mirror(session, prefixRange(folder), {
+        codec: layout.codec,
+        onFailure: 'retry',
+        ...(staleAfter !== undefined && { staleAfter }),
+      }),
+    );
     this.name = service;
-    this.#folder = layout.folder(service);
-    this.#filter = filterOf(options);
+    this.#folder = folder;
+    this.#filter = filter;
     this.#invalidateAfter = invalidateAfter;
-    this.#mirror = new Mirror(session, prefixRange(this.#folder), {
-      codec: layout.codec,
-      onFailure: 'retry',
-      ...(staleAfter !== undefined && { staleAfter }),
-    });
-    this.#mirror
+    this.mirror
       .on('added', (entry) => this.#tell({ type: 'added', key: entry.key, entry }))
       .on('changed', (entry, previous) =>
         this.#tell({ type: 'changed', key: entry.key, entry, previous }),
@@ -60,29 +62,9 @@ export class Directory extends Emitter<DirectoryEvents> implements InstanceSourc
       .on('error', (error, key) => this.emit('error', error, key?.slice(this.#folder.length)));
   }
 
-  /** How it is. */
-  get state(): MirrorState {
-    return this.#mirror.state;
-  }
-
-  /** Why it has failed, until it was tried again with success; `undefined` as long as it has not. */
-  get error(): unknown {
-    return this.#mirror.error;
-  }
-
-  /** It is as etcd was at this revision; 0 while it is `syncing`. */
-  get revision(): bigint {
-    return this.#mirror.revision;
-  }
-
-  /** Milliseconds: everything that was written longer ago can be seen here. `Infinity` while it is `syncing`. */
-  get staleness(): number {
-    return this.#mirror.staleness;
-  }
-
   /** IDs of those whose values cannot be read: they are left out. */
   get undecodable(): readonly string[] {
-    return this.#mirror.undecodable.map((key) => key.slice(this.#folder.length));
+    return this.mirror.undecodable.map((key) => key.slice(this.#folder.length));
   }
 
   /**
@@ -95,14 +77,7 @@ export class Directory extends Emitter<DirectoryEvents> implements InstanceSourc
    */
   ready(wait?: WaitOptions): Promise<void> {
     const age = this.#invalidateAfter;
-    return age === undefined ? this.#mirror.ready(wait) : this.#mirror.waitForStaleness(age, wait);
-  }
-
-  /**
-   * Waits until everything up to `revision` can be seen. @throws as `ready`.
-   */
-  async waitForRevision(revision: bigint, wait?: WaitOptions): Promise<void> {
-    await this.#mirror.waitForRevision(revision, wait);
+    return age === undefined ? this.mirror.ready(wait) : this.mirror.waitForStaleness(age, wait);
   }
 
   /**
@@ -112,7 +87,7 @@ export class Directory extends Emitter<DirectoryEvents> implements InstanceSourc
    * @throws ClosedError if it or the session is closed; or why it failed before `ready`.
    */
   instances(): readonly ServiceInstance[] {
-    const entries = this.#mirror.entries();
+    const entries = this.mirror.entries();
     if (this.#isInvalid) throw this.#invalid();
     if (this.#isChanged) this.#instances = this.#shownOf(entries);
     this.#isChanged = false;
@@ -126,23 +101,13 @@ export class Directory extends Emitter<DirectoryEvents> implements InstanceSourc
    * @throws the reason of `options.signal`; or as `ready`.
    */
   async *watch(options?: Pick<WaitOptions, 'signal'>): AsyncGenerator<DirectoryStep, void, void> {
-    for await (const { revision, changes, origin } of this.#mirror.watch(options)) {
+    for await (const { revision, changes, origin } of this.mirror.watch(options)) {
       if (this.#isInvalid) await this.ready(options);
       const shown = changes
         .map((change) => this.#changeOf(change))
         .filter((each) => each !== undefined);
       if (shown.length > 0 || origin === 'initial') yield { revision, changes: shown };
     }
-  }
-
-  /** Ends it; loops over it and waits reject with a `ClosedError`. */
-  close(): void {
-    this.#mirror.close();
-  }
-
-  /** The same as `close()`. */
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   get #isInvalid(): boolean {

@@ -1,6 +1,5 @@
 import { Mirror } from '../cache/mirror.js';
-import type { MirrorState } from '../cache/mirror-options.js';
-import { Emitter } from '../core/events/emitter.js';
+import { MirrorView } from '../cache/mirror-view.js';
 import type { Session } from '../core/session/session.js';
 import { prefixRange } from '../core/store/keys.js';
 import type { WaitOptions } from '../core/time/signals.js';
@@ -33,49 +32,28 @@ export interface MembersOptions {
  * A live view of who is in a group, in the order in which they joined: reading it costs no call. It goes on through outages and
  * refusals with the last it has seen, and tells how old that may be. Views of one group in one process share one watch.
  */
-export class Members<T> extends Emitter<MembersEvents<T>> implements Iterable<Member<T>> {
-  readonly #mirror: Mirror<FieldsEntry['value']>;
+export class Members<T>
+  extends MirrorView<FieldsEntry['value'], MembersEvents<T>>
+  implements Iterable<Member<T>>
+{
   readonly #folder: string;
   readonly #roster: Roster<T>;
 
   /** @throws ArgumentError if an option is not usable; ClosedError if the session is closed. */
   constructor(session: Session, folder: string, { staleAfter = 10_000 }: MembersOptions = {}) {
-    super();
+    super(
+      new Mirror(session, prefixRange(folder), { codec: fields, onFailure: 'retry', staleAfter }),
+    );
     this.#folder = folder;
     this.#roster = new Roster(folder);
-    this.#mirror = new Mirror(session, prefixRange(folder), {
-      codec: fields,
-      onFailure: 'retry',
-      staleAfter,
-    });
     const look = (): void => this.#look();
-    this.#mirror
+    this.mirror
       .on('added', look)
       .on('changed', look)
       .on('removed', look)
       .on('stale', () => this.emit('stale'))
       .on('current', () => this.emit('current'))
       .on('error', (error) => this.emit('error', error));
-  }
-
-  /** How it is: as a `Mirror`. */
-  get state(): MirrorState {
-    return this.#mirror.state;
-  }
-
-  /** Why it has failed, until it was tried again with success; `undefined` as long as it has not. */
-  get error(): unknown {
-    return this.#mirror.error;
-  }
-
-  /** It is as the group was at this revision; 0 before it is `ready`. */
-  get revision(): bigint {
-    return this.#mirror.revision;
-  }
-
-  /** Milliseconds: whatever happened longer ago can be read here. `Infinity` before it is `ready`. */
-  get staleness(): number {
-    return this.#mirror.staleness;
   }
 
   /** How many there are. @throws as `list`. */
@@ -90,12 +68,7 @@ export class Members<T> extends Emitter<MembersEvents<T>> implements Iterable<Me
    * tried again: RefusedError, LimitError.
    */
   ready(wait: WaitOptions = {}): Promise<void> {
-    return this.#mirror.ready(wait);
-  }
-
-  /** Waits until all that was written up to a revision can be read. @throws as `ready`. */
-  async waitForRevision(revision: bigint, wait: WaitOptions = {}): Promise<void> {
-    await this.#mirror.waitForRevision(revision, wait);
+    return this.mirror.ready(wait);
   }
 
   /**
@@ -130,28 +103,18 @@ export class Members<T> extends Emitter<MembersEvents<T>> implements Iterable<Me
   ): AsyncGenerator<MembersChange<T>, void, void> {
     const roster = new Roster<T>(this.#folder);
     let isFirst = true;
-    for await (const _ of this.#mirror.watch(options)) {
-      const { revision } = this.#mirror;
-      const change = roster.see(this.#mirror.entries(), revision);
+    for await (const _ of this.mirror.watch(options)) {
+      const { revision } = this.mirror;
+      const change = roster.see(this.mirror.entries(), revision);
       if (change) yield change;
       else if (isFirst) yield { revision, members: [], joined: [], changed: [], left: [] };
       isFirst = false;
     }
   }
 
-  /** Ends it; loops over it and waits reject with a `ClosedError`. */
-  close(): void {
-    this.#mirror.close();
-  }
-
-  /** The same as `close()`. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   /** Whatever a step has changed is told with the first of its changes, or to whoever looks before. */
   #look(): void {
-    const change = this.#roster.see(this.#mirror.entries(), this.#mirror.revision);
+    const change = this.#roster.see(this.mirror.entries(), this.mirror.revision);
     for (const member of change?.left ?? []) this.emit('left', member);
     for (const member of change?.joined ?? []) this.emit('joined', member);
     for (const member of change?.changed ?? []) this.emit('changed', member);
