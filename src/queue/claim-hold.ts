@@ -101,25 +101,28 @@ export class ClaimHold extends Hold {
    * Gives the job up, for others to take: who works on it is told by the signal. Does `operations` with it; where etcd refuses
    * those, the claim goes all the same.
    *
+   * @returns the revision at which that was done; `undefined` where it was not
    * @throws the reason of the lease's signal: it goes with the lease.
    */
-  async giveBack(operations: readonly Operation[]): Promise<void> {
+  async giveBack(operations: readonly Operation[]): Promise<bigint | undefined> {
     this.lose('closed');
     const { lease, isOurs, keys, record } = this.#claim;
     const success = [...operations, ...keys.map((key) => ({ delete: { key } }))];
     // If it was cancelled meanwhile, nobody is there to be told.
     const failure = [{ delete: { key: cancelOf(record) } }];
     try {
-      await persist(
+      const { succeeded, revision } = await persist(
         (limit) => lease.commit(this.store, { compare: isOurs, success, failure }, limit),
         lease.signal,
         lease.clock,
         lease.limitOf,
       );
       this.#claim.removed(true);
+      return succeeded ? revision : undefined;
     } catch (error) {
       this.#claim.withdraw();
       if (!(error instanceof RefusedError)) throw error;
+      return undefined;
     }
   }
 }

@@ -7,6 +7,7 @@ import { Backoff } from '../core/time/backoff.js';
 import { type Deferred, deferred } from '../core/time/deferred.js';
 import { onAbort, type WaitOptions } from '../core/time/signals.js';
 import { ending, milliseconds, wholeFrom } from '../core/validate.js';
+import { Hand } from './hand.js';
 import { Job } from './job.js';
 
 /** Milliseconds until it is looked again whether jobs are left that nobody may take yet, or others are about to: at first, and at most. */
@@ -25,6 +26,12 @@ export type BatchHandler<T> = (jobs: Jobs<T>) => unknown;
 export interface ConsumeOptions {
   /** How many are worked on at a time. @defaultValue 1 */
   readonly concurrency?: number;
+  /**
+   * How many jobs are taken at most for a handler that is free: of them, as many as it handles while one acknowledgement is on its
+   * way, and so many may be on theirs. With 1 none is taken that has to wait for a handler, and none is begun before the end of the one
+   * before is written. @defaultValue 64
+   */
+  readonly prefetch?: number;
   /** Ends it, as `close` does. */
   readonly signal?: AbortSignal;
 }
@@ -49,10 +56,12 @@ export interface ConsumerEvents<T> {
 
 /** Where a consumer gets its jobs. */
 export interface JobSource<T> {
-  /** Waits for jobs. */
-  next(wait: WaitOptions): Promise<Jobs<T>>;
+  /** How many go to one call of the handler at most. */
+  readonly size: number;
+  /** Waits for jobs: for at most so many calls of the handler. */
+  next(calls: number, wait: WaitOptions): Promise<readonly Jobs<T>[]>;
   /** Takes such as are to be taken now. */
-  tryNext(wait: WaitOptions): Promise<readonly Job<T>[]>;
+  tryNext(calls: number, wait: WaitOptions): Promise<readonly Jobs<T>[]>;
   /** Whether jobs wait whose turn comes without anybody's decision, by etcd's word. */
   isLeft(options: { readonly signal: AbortSignal }): Promise<boolean>;
 }
@@ -64,6 +73,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
   readonly #handler: BatchHandler<T>;
   readonly #stop = new AbortController();
   readonly #running = new Set<Job<T>>();
+  readonly #hand: Hand<Jobs<T>>;
   readonly #loops: Promise<unknown>;
   #paused: Deferred<void> | undefined;
   #pausing = new AbortController();
@@ -74,14 +84,19 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     session: Session,
     source: JobSource<T>,
     handler: BatchHandler<T>,
-    { concurrency = 1, signal }: ConsumeOptions,
+    { concurrency = 1, prefetch = 64, signal }: ConsumeOptions,
   ) {
     super();
     wholeFrom(1, 'concurrency', concurrency);
+    wholeFrom(1, 'prefetch', prefetch);
     ending(signal);
     this.#session = session;
     this.#source = source;
     this.#handler = handler;
+    this.#hand = new Hand(session.clock, Math.floor(prefetch / source.size), {
+      take: (calls) => this.#take(calls),
+      giveBack: (all) => Promise.allSettled(all.flat().map((job) => job.release())),
+    });
     const loops = Array.from({ length: concurrency }, () => this.#loop());
     this.#loops = session.track(Promise.all(loops));
     const forget = onAbort(signal, () => void this.close());
@@ -103,6 +118,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     if (this.#paused) return;
     this.#paused = deferred();
     this.#pausing.abort(new ClosedError('consumer'));
+    void this.#hand.empty();
   }
 
   /** Takes jobs again. */
@@ -138,11 +154,12 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     this.#stop.abort(new ClosedError('consumer'));
     this.resume();
     this.#pausing.abort(this.#stop.signal.reason);
+    const emptied = this.#hand.empty();
     const ended = new AbortController();
     void this.#loops.then(() => ended.abort());
     await this.#session.clock.sleep(grace, ended.signal).catch(() => {});
     const left = [...this.#running].filter((job) => job.isHeld);
-    await Promise.allSettled(left.map((job) => job.release()));
+    await Promise.allSettled([emptied, ...left.map((job) => job.release())]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -153,18 +170,18 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     const { signal } = this.#stop;
     const pause = new Backoff(100, 5_000);
     const moment = new Backoff(...moments);
-    let finished: Promise<void> = Promise.resolve();
+    const finishing: Promise<void>[] = [];
     while (!signal.aborted) {
       try {
         await this.#paused?.promise;
         // The end of the last is written while the next is taken.
-        const jobs = await this.#take();
-        await finished;
+        const jobs = await this.#next();
+        while (finishing.length >= this.#hand.most) await finishing.shift();
         pause.reset();
         if (jobs) moment.reset();
         // Nobody is to begin once it is closed.
         if (jobs && signal.aborted) await this.#giveBack(jobs);
-        else if (jobs) finished = this.#finish(jobs, await this.#run(jobs));
+        else if (jobs) finishing.push(this.#finish(jobs, await this.#run(jobs)));
         else if (this.#isDraining && (await this.#isEmpty(moment))) break;
       } catch (error) {
         if (signal.aborted || this.#session.closing.aborted) break;
@@ -172,22 +189,30 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
         await this.#session.clock.sleep(pause.next(), signal).catch(() => {});
       }
     }
-    await finished;
+    await Promise.all([...finishing, this.#hand.empty()]);
   }
 
-  /** Gives `undefined` where it is to pause first, or to end. */
-  async #take(): Promise<Jobs<T> | undefined> {
+  /** Gives `undefined` where it is to pause first, or to end. What was lost before its turn is not begun. */
+  async #next(): Promise<Jobs<T> | undefined> {
+    for (;;) {
+      const jobs = await this.#hand.next();
+      const held = jobs?.filter(({ isHeld }) => isHeld);
+      if (held && !hasAny(held)) continue;
+      for (const job of held ?? []) this.#running.add(job);
+      return held;
+    }
+  }
+
+  /** Gives nothing where it is to pause first, or to end. */
+  async #take(calls: number): Promise<readonly Jobs<T>[]> {
     // Who waits is told to do that no more, and goes on without waiting.
     const { signal } = this.#isDraining ? this.#stop : this.#pausing;
     try {
       const wait = { signal };
       const source = this.#source;
-      const jobs = await (this.#isDraining ? source.tryNext(wait) : source.next(wait));
-      if (!hasAny(jobs)) return undefined;
-      for (const job of jobs) this.#running.add(job);
-      return jobs;
+      return await (this.#isDraining ? source.tryNext(calls, wait) : source.next(calls, wait));
     } catch (error) {
-      if (signal.aborted && !this.#session.closing.aborted) return undefined;
+      if (signal.aborted && !this.#session.closing.aborted) return [];
       throw error;
     }
   }
@@ -209,11 +234,14 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
   }
 
   async #run(jobs: Jobs<T>): Promise<Ended> {
+    const { clock } = this.#session;
+    const began = clock.now();
     try {
       return { result: await this.#handler(jobs) };
     } catch (error) {
       return { error };
     } finally {
+      this.#hand.handled(clock.now() - began);
       for (const job of jobs) this.#running.delete(job);
     }
   }
@@ -221,10 +249,13 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
   /** Acknowledges jobs or gives them back, unless their handler did. */
   async #finish(jobs: Jobs<T>, ended: Ended): Promise<void> {
     const held = jobs.filter(({ isHeld }) => isHeld);
+    const { clock } = this.#session;
+    const began = clock.now();
     const isOneByOne = jobs.length === 1 || 'error' in ended;
     const ends = isOneByOne
       ? await Promise.allSettled(held.map((job) => conclude(job, ended)))
       : await Job.ackAll(held);
+    this.#hand.ended(clock.now() - began);
     const byJob = new Map(held.map((job, i) => [job, ends[i]]));
     const told = jobs.map((job) => {
       // What its handler has ended does not fail for the sake of others.

@@ -14,7 +14,7 @@ import type { QueueKeys } from './queue-keys.js';
 import { QueueState } from './queue-state.js';
 import type { Ready } from './ready.js';
 import { type Seeker, Seekers } from './seekers.js';
-import { type Taken, untried } from './steps.js';
+import { giveBack, type Taken } from './steps.js';
 
 /** While so many steps are under way, jobs are not claimed: they are claimed together by the next. */
 const atOnce = 4;
@@ -230,7 +230,7 @@ export class Dispenser {
     this.#steps += 1;
     const results = await this.#settled(choices);
     this.#steps -= 1;
-    giveBack(this.#seekers.hand(takenOf(results), seekers));
+    giveAllBack(this.#seekers.hand(takenOf(results), seekers));
     for (const result of results) {
       // Where the session was lost, the next claim uses it anew.
       const isOver = result.status === 'rejected' && !isLoss(result.reason);
@@ -258,7 +258,7 @@ export class Dispenser {
       return taken;
     } catch (error) {
       claim.then(
-        (late) => giveBack(takenOf(late)),
+        (late) => giveAllBack(takenOf(late)),
         () => {},
       );
       throw error;
@@ -286,6 +286,6 @@ function takenOf(results: readonly PromiseSettledResult<Taken | undefined>[]): T
 }
 
 /** They were not tried. In vain, they go with their lease. */
-function giveBack(all: readonly Taken[]): void {
-  for (const taken of all) taken.hold.giveBack(untried(taken)).catch(() => {});
+function giveAllBack(all: readonly Taken[]): void {
+  for (const taken of all) giveBack(taken).catch(() => {});
 }

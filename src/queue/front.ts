@@ -121,6 +121,12 @@ export class Front implements WatchListener {
     this.#laneOf(job.key)?.letGo(job, this.#session.clock.now());
   }
 
+  /** We have given back a job, at this revision: its record is as it was. */
+  returned(job: Ready, revision: bigint): void {
+    this.#laneOf(job.key)?.giveBack(job, revision, this.#session.clock.now());
+    this.#onNews();
+  }
+
   /** We have ended a job: its record is gone. */
   ended(job: Ready): void {
     this.#laneOf(job.key)?.drop(job, this.#session.clock.now());

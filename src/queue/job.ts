@@ -12,7 +12,7 @@ import { JobTxn } from './job-txn.js';
 import { nameOf, untold } from './passage.js';
 import { groupOf, orderOf, progressOf, type QueueKeys } from './queue-keys.js';
 import { type BackoffPolicy, delayAfter, type Exhausted, longestDelay } from './queue-options.js';
-import { again, blocking, buried, done, foundOf, type Taken, untried } from './steps.js';
+import { again, blocking, buried, done, foundOf, giveBack, type Taken } from './steps.js';
 import { nameIn } from './unique.js';
 
 /** Jobs are acknowledged by so many steps in one transaction, with room for what else that has of etcd's 128. */
@@ -239,7 +239,7 @@ export class Job<T> implements AsyncDisposable {
 
   /** Gives it back as if it had not been taken: the attempt does not count. The signal aborts (`closed`). */
   async release(): Promise<void> {
-    await this.#taken.hold.giveBack(untried(this.#taken));
+    await giveBack(this.#taken);
   }
 
   /** Whether it is ours: neither lost nor given back nor acknowledged. */

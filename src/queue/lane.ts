@@ -94,6 +94,14 @@ export class Lane {
     job.toldIn = token;
   }
 
+  /** A job is claimed by us no more, at this revision. */
+  giveBack(job: Ready, revision: bigint, now: number): void {
+    if (job.toldIn >= revision) return;
+    job.claim = undefined;
+    job.toldIn = revision;
+    this.#offer(job, now);
+  }
+
   /** A job could not be claimed, as it was told of at `toldIn`: until something new is told, it is not looked at. */
   refuse(job: Ready, toldIn: bigint): void {
     if (job.toldIn === toldIn) job.claim = elsewhere;

@@ -179,9 +179,18 @@ export class Queue<T> extends ManagedQueue<T> {
   }
 
   #consume(size: number, handler: BatchHandler<T>, options: ConsumeOptions): Consumer<T> {
+    const divided = (jobs: readonly Job<T>[]): Jobs<T>[] => {
+      const calls: Jobs<T>[] = [];
+      for (let i = 0; i < jobs.length; i += size) {
+        const call = jobs.slice(i, i + size);
+        if (hasAny(call)) calls.push(call);
+      }
+      return calls;
+    };
     const source: JobSource<T> = {
-      next: (wait) => this.#take(size, wait),
-      tryNext: (wait) => this.#tryTake(size, wait),
+      size,
+      next: async (calls, wait) => divided(await this.#take(size * calls, wait)),
+      tryNext: async (calls, wait) => divided(await this.#tryTake(size * calls, wait)),
       isLeft: (wait) => isLeft(this.session.store, this.parts.keys, wait),
     };
     const consumer = new Consumer(this.session, source, handler, options);

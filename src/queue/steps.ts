@@ -15,6 +15,8 @@ export interface Taken {
   readonly waited: number;
   /** To be called where we have deleted its record. */
   readonly ended: () => void;
+  /** To be called where we have given it back at this revision, and its record is as it was. */
+  readonly returned: (revision: bigint) => void;
 }
 
 /** For how long a job rests in its place. */
@@ -100,10 +102,18 @@ export function blocking(
   ];
 }
 
-/** It was not tried after all: the attempt does not count. Leaves the claim. */
-export function untried({ hold, record, attempt }: Taken): Operation[] {
-  const value = encodeRecord({ ...record.header, tried: attempt - 1 }, record.value);
-  return [{ put: { key: hold.record, value } }, { delete: { key: triesOf(hold.record) } }];
+/** Gives it back as if it had not been taken: the attempt does not count. @throws as `ClaimHold.giveBack` */
+export async function giveBack(taken: Taken): Promise<void> {
+  const { hold, record, attempt } = taken;
+  const { header, value } = record;
+  const isFirst = attempt - 1 === (header.tried ?? 0);
+  const steps: Operation[] = [{ delete: { key: triesOf(hold.record) } }];
+  if (!isFirst) {
+    const before = encodeRecord({ ...header, tried: attempt - 1 }, value);
+    steps.push({ put: { key: hold.record, value: before } });
+  }
+  const revision = await hold.giveBack(steps);
+  if (revision !== undefined && isFirst) taken.returned(revision);
 }
 
 function written(key: string, header: JobHeader, { value }: JobRecord): Operation[] {

@@ -1,77 +1,23 @@
 import { describe, expect, it, vi } from 'vitest';
 import { deferred } from '../../src/core/time/deferred.js';
+import { type HoldLostError, Job, RefusedError } from '../../src/index.js';
 import {
-  type Consumer,
-  type HoldLostError,
-  Job,
-  type Operation,
-  type Queue,
-  type QueueOptions,
-  RefusedError,
-  type Store,
-  type Txn,
-} from '../../src/index.js';
+  claims,
+  counted,
+  ends,
+  listen,
+  nothingIsLeft,
+  patience,
+  upTo,
+} from '../support/counted-queue.js';
 import { useEtcd } from '../support/etcd.js';
 import { connectFailing } from '../support/failing.js';
-import { override } from '../support/override.js';
 
 const etcd = useEtcd();
-const patience = { timeout: 60_000 };
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-type Told = [event: string, value: number, why?: unknown];
-
-/** What becomes of jobs. */
-function listen(consumer: Consumer<number>): Told[] {
-  const told: Told[] = [];
-  consumer.on('done', ({ job }) => told.push(['done', job.value]));
-  consumer.on('failed', ({ job, error }) => {
-    told.push(['failed', job.value, error && (error as Error).message]);
-  });
-  consumer.on('lost', ({ job, error }) => {
-    told.push(['lost', job.value, (error as HoldLostError).reason]);
-  });
-  return told;
-}
-
-/** All steps of a transaction, those of nested ones too. */
-function stepsOf({ success = [] }: Txn): Operation[] {
-  return success.flatMap((step) => ('txn' in step ? stepsOf(step.txn) : [step]));
-}
-const claims = (txn: Txn): number =>
-  stepsOf(txn).filter((step) => 'put' in step && step.put.key.toString().includes('!c/')).length;
-/** Of records, with what is beside them. */
-const ends = (txn: Txn): number =>
-  stepsOf(txn).filter(
-    (step) => 'delete' in step && step.delete.key.toString().includes('/ready/') && step.delete.end,
-  ).length;
-
-/** A queue, and how many jobs each of its transactions claims, or ends. */
-async function counted(
-  options: QueueOptions<number> = {},
-  before: (txn: Txn) => Promise<unknown> | undefined = () => undefined,
-): Promise<{ queue: Queue<number>; claimed: number[]; ended: number[] }> {
-  const [claimed, ended]: [number[], number[]] = [[], []];
-  const commit =
-    (store: Store): Store['commit'] =>
-    async (txn, how) => {
-      if (claims(txn) > 0) claimed.push(claims(txn));
-      if (ends(txn) > 0) ended.push(ends(txn));
-      await before(txn);
-      return await store.commit(txn, how);
-    };
-  const process = await etcd.connect({}, (store) => override(store, { commit: commit(store) }));
-  return { queue: process.queue<number>(etcd.name('queue'), options), claimed, ended };
-}
-
-async function nothingIsLeft(queue: Queue<number>): Promise<void> {
-  await queue.drained(patience);
-  expect(await etcd.count(`queue/${queue.name}/ready/`)).toBe(0);
-}
 
 describe('jobs in batches', () => {
   it('come in their order, as many as there are and are wanted; each is claimed in one step with the others, and ended in one', async () => {
-    const { queue, claimed, ended } = await counted();
+    const { queue, claimed, ended } = await counted(etcd);
     await queue.putMany(upTo(10));
     const batches: number[][] = [];
     const consumer = queue.consumeBatches(
@@ -89,11 +35,11 @@ describe('jobs in batches', () => {
     expect(claimed).toEqual([4, 4, 2]);
     expect(ended).toEqual([4, 4, 2]);
     expect(told.map(([event]) => event)).toEqual(upTo(10).map(() => 'done'));
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('are shared by those who wait: nobody claims what nobody waits for', async () => {
-    const { queue, claimed } = await counted();
+    const { queue, claimed } = await counted(etcd);
     const waiting = [
       queue.nextMany(50, patience),
       queue.next(patience),
@@ -111,18 +57,18 @@ describe('jobs in batches', () => {
     expect(values.toSorted((a, b) => a - b)).toEqual(upTo(300));
     const acks = await Job.ackAll([...taken, ...rest]);
     expect(acks.every(({ status }) => status === 'fulfilled')).toBe(true);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('have one of each order, and as many of a group as it may have', async () => {
-    const { queue } = await counted({ groupConcurrency: 2 });
+    const { queue } = await counted(etcd, { groupConcurrency: 2 });
     for (const value of upTo(4)) await queue.put(value, { orderKey: 'x' });
     for (const value of [10, 11, 12, 13]) await queue.put(value, { group: 'g' });
     const batches: number[][] = [];
     const consumer = queue.consumeBatches((jobs) => {
       batches.push(jobs.map(({ value }) => value));
     });
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
     await consumer.close();
     for (const batch of batches) {
       expect(batch.filter((value) => value < 10).length).toBeLessThanOrEqual(1);
@@ -134,7 +80,7 @@ describe('jobs in batches', () => {
   });
 
   it('are what their handler made of each, and done where it made nothing of them', async () => {
-    const { queue } = await counted({ keepResults: true });
+    const { queue } = await counted(etcd, { keepResults: true });
     const receipts = await queue.putMany(upTo(5));
     const consumer = queue.consumeBatches(async (jobs) => {
       await jobs[0].ack({ result: 'by hand' });
@@ -159,7 +105,7 @@ describe('jobs in batches', () => {
   });
 
   it('are tried again where their handler throws, but for those that it had ended', async () => {
-    const { queue } = await counted({ backoff: { type: 'fixed', delay: 1 } });
+    const { queue } = await counted(etcd, { backoff: { type: 'fixed', delay: 1 } });
     await queue.putMany(upTo(3));
     const attempts: [number, number][] = [];
     const consumer = queue.consumeBatches(async (jobs) => {
@@ -168,7 +114,7 @@ describe('jobs in batches', () => {
       if (jobs.length === 3) throw new Error('not these');
     });
     const told = listen(consumer);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
     await vi.waitFor(() => expect(told).toHaveLength(5), patience);
     await consumer.close();
     expect(attempts.toSorted(([a, b], [c, d]) => a - c || b - d)).toEqual([
@@ -185,7 +131,7 @@ describe('jobs in batches', () => {
   });
 
   it('are done without the one that was cancelled meanwhile', async () => {
-    const { queue } = await counted();
+    const { queue } = await counted(etcd);
     const receipts = await queue.putMany(upTo(3));
     const consumer = queue.consumeBatches(async (jobs) => {
       const gone = deferred<void>();
@@ -201,11 +147,11 @@ describe('jobs in batches', () => {
       ['lost', 1, 'deleted'],
       ['done', 2],
     ]);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('are done without one whose claim is gone, which nobody has noticed yet', async () => {
-    const { queue } = await counted();
+    const { queue } = await counted(etcd);
     await queue.putMany(upTo(3));
     const jobs = await queue.nextMany(3, patience);
     expect(jobs).toHaveLength(3);
@@ -228,14 +174,14 @@ describe('jobs in batches', () => {
   });
 
   it('are acknowledged once by two at once', async () => {
-    const { queue } = await counted();
+    const { queue } = await counted(etcd);
     await queue.putMany(upTo(20));
     const jobs = await queue.nextMany(20, patience);
     const [some, all] = await Promise.all([Job.ackAll(jobs.slice(5, 15)), Job.ackAll(jobs)]);
     const done = all.filter(({ status }) => status === 'fulfilled').length;
     expect(done + some.filter(({ status }) => status === 'fulfilled').length).toBe(20);
     expect(jobs.every(({ isDone, isHeld }) => isDone && !isHeld)).toBe(true);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('are done once where the answer to that is lost', async () => {
@@ -247,24 +193,24 @@ describe('jobs in batches', () => {
     const acks = await Job.ackAll(jobs);
     expect(acks.every(({ status }) => status === 'fulfilled')).toBe(true);
     expect(jobs.every(({ isDone }) => isDone)).toBe(true);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('are done one by one where etcd refuses it together', async () => {
     const refusal = new RefusedError('INVALID_ARGUMENT', 'too many operations in txn request');
-    const { queue, ended } = await counted({}, (txn) =>
+    const { queue, ended } = await counted(etcd, {}, (txn) =>
       ends(txn) > 1 ? Promise.reject(refusal) : undefined,
     );
     await queue.putMany(upTo(5));
     const acks = await Job.ackAll(await queue.nextMany(5, patience));
     expect(acks.every(({ status }) => status === 'fulfilled')).toBe(true);
     expect(ended.filter((count) => count === 1)).toHaveLength(5);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('are refused to those alone who asked for them', async () => {
     let refusals = 0;
-    const { queue, claimed } = await counted({}, (txn) => {
+    const { queue, claimed } = await counted(etcd, {}, (txn) => {
       if (claims(txn) === 0 || refusals === 4) return undefined;
       refusals += 1;
       return Promise.reject(new RefusedError('INVALID_ARGUMENT', 'not now'));
@@ -281,7 +227,7 @@ describe('jobs in batches', () => {
   });
 
   it('go back at once where whoever works on them is closed', async () => {
-    const { queue } = await counted();
+    const { queue } = await counted(etcd);
     await queue.putMany(upTo(5));
     const reasons: unknown[] = [];
     const consumer = queue.consumeBatches(
@@ -304,7 +250,7 @@ describe('jobs in batches', () => {
   });
 
   it('are drained', async () => {
-    const { queue, claimed } = await counted();
+    const { queue, claimed } = await counted(etcd);
     await queue.putMany(upTo(130));
     const done: number[] = [];
     const consumer = queue.consumeBatches((jobs) => {
@@ -313,11 +259,11 @@ describe('jobs in batches', () => {
     await consumer.drain();
     expect(done).toEqual(upTo(130));
     expect(Math.max(...claimed)).toBe(64);
-    await nothingIsLeft(queue);
+    await nothingIsLeft(etcd, queue);
   });
 
   it('want a handler, and whole numbers', async () => {
-    const { queue } = await counted();
+    const { queue } = await counted(etcd);
     for (const size of [0, -1, 1.5, Number.NaN, '5', null]) {
       const usable = { size: size as number };
       expect(() => queue.consumeBatches(() => {}, usable)).toThrow(/^size must be/);

@@ -258,6 +258,7 @@ describe('a consumer that drains', () => {
     const closing = new AbortController().signal;
     const session = { clock, closing, track: <T>(work: T): T => work };
     const source = {
+      size: 1,
       next: () => Promise.reject(new Error('not while it drains')),
       tryNext: () => Promise.resolve([]),
       isLeft: () => Promise.resolve(pauses.length < 30),

@@ -1,0 +1,122 @@
+import type { Clock } from '../core/time/clock.js';
+import { type Deferred, deferred } from '../core/time/deferred.js';
+
+/** Milliseconds after which it goes back, if nothing was taken up meanwhile: others may have more time for it. */
+const patience = 20;
+/** How much of an average the last one is. */
+const weight = 1 / 8;
+
+/** Where it comes from, and goes. */
+export interface Supply<Item> {
+  /** Waits for some: gives none where that is to end. */
+  take(most: number): Promise<readonly Item[]>;
+  /** It was not taken up. */
+  giveBack(items: readonly Item[]): Promise<unknown>;
+}
+
+/**
+ * What a consumer has taken for its handlers, in its order. Where they take less time than an acknowledgement, it takes as many for
+ * each of them as that can handle meanwhile: so it is not etcd that they wait for. Where they take longer nothing is kept from others.
+ */
+export class Hand<Item> {
+  readonly #clock: Clock;
+  readonly #limit: number;
+  readonly #supply: Supply<Item>;
+  #items: Item[] = [];
+  /** Those who have nothing to do; for each of them some are being taken. */
+  readonly #free: Deferred<Item | undefined>[] = [];
+  #takes = 0;
+  #isWatched = false;
+  /** When one was taken up last. */
+  #movedAt = 0;
+  #returned: Promise<unknown> = Promise.resolve();
+  /** Milliseconds that a handler takes, and an acknowledgement, about. */
+  #handling = Number.NaN;
+  #ending = Number.NaN;
+
+  /** @param limit - how many are to be taken for one handler at most */
+  constructor(clock: Clock, limit: number, supply: Supply<Item>) {
+    this.#clock = clock;
+    this.#limit = limit;
+    this.#supply = supply;
+  }
+
+  /** How many are to be taken for one handler that is free. */
+  get most(): number {
+    const most = Math.floor(this.#ending / this.#handling);
+    return most > 1 ? Math.max(1, Math.min(most, this.#limit)) : 1;
+  }
+
+  /** One handler has taken so many milliseconds. */
+  handled(ms: number): void {
+    this.#handling = averaged(this.#handling, ms);
+  }
+
+  /** One acknowledgement has taken so many milliseconds: what takes longer than usual is no reason to keep others waiting. */
+  ended(ms: number): void {
+    this.#ending = averaged(this.#ending, Math.min(ms, patience));
+  }
+
+  /** The next to be handled; `undefined` where none is to be waited for any more. @throws what taking throws */
+  async next(): Promise<Item | undefined> {
+    const item = this.#items.shift();
+    if (item !== undefined) {
+      this.#movedAt = this.#clock.now();
+      return item;
+    }
+    const free = deferred<Item | undefined>();
+    this.#free.push(free);
+    if (this.#takes < this.#free.length) void this.#take();
+    return free.promise;
+  }
+
+  /** Gives back what nobody has taken up; resolves when all is that was ever to go. */
+  empty(): Promise<unknown> {
+    const items = this.#items;
+    this.#items = [];
+    if (items.length > 0) {
+      this.#returned = Promise.all([this.#returned, this.#supply.giveBack(items)]);
+    }
+    return this.#returned;
+  }
+
+  async #take(): Promise<void> {
+    this.#takes += 1;
+    try {
+      // What goes back comes before all that is taken then.
+      await this.#returned;
+      const items = await this.#supply.take(this.most);
+      this.#takes -= 1;
+      if (items.length === 0) this.#free.shift()?.resolve(undefined);
+      else this.#add(items);
+    } catch (error) {
+      this.#takes -= 1;
+      this.#free.shift()?.reject(error);
+    }
+  }
+
+  #add(items: readonly Item[]): void {
+    this.#items.push(...items);
+    this.#movedAt = this.#clock.now();
+    for (const free of this.#free.splice(0, this.#items.length)) free.resolve(this.#items.shift());
+    if (this.#items.length > 0) this.#watch(patience);
+  }
+
+  /** Has them go back once nothing was taken up for a while. */
+  #watch(ms: number): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    this.#clock.after(ms, () => {
+      this.#isWatched = false;
+      if (this.#items.length === 0) return;
+      const since = this.#clock.now() - this.#movedAt;
+      if (since < patience) return this.#watch(patience - since);
+      this.handled(since);
+      void this.empty();
+    });
+  }
+}
+
+function averaged(average: number, last: number): number {
+  return Number.isNaN(average) ? last : average + (last - average) * weight;
+}

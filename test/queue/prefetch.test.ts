@@ -1,0 +1,239 @@
+import { describe, expect, it, vi } from 'vitest';
+import { deferred } from '../../src/core/time/deferred.js';
+import type { Job } from '../../src/index.js';
+import { Consumer } from '../../src/queue/consumer.js';
+import { Hand } from '../../src/queue/hand.js';
+import { VirtualClock } from '../../src/testing/index.js';
+import {
+  type CountedQueue,
+  counted,
+  ends,
+  nothingIsLeft,
+  patience,
+  upTo,
+} from '../support/counted-queue.js';
+import { useEtcd } from '../support/etcd.js';
+
+const etcd = useEtcd();
+
+/** Puts jobs until some were claimed that have to wait for the one handler: so that is held by the first of a claim of several. */
+async function holding(
+  { queue, claimed }: CountedQueue,
+  options: { readonly concurrency?: number } = {},
+) {
+  const begun: number[] = [];
+  const entered = deferred<void>();
+  const go = deferred<void>();
+  let isSlow = false;
+  const consumer = queue.consume(async ({ value }) => {
+    begun.push(value);
+    if (!isSlow && (claimed.at(-1) ?? 0) > 1) {
+      isSlow = true;
+      entered.resolve();
+      await go.promise;
+    }
+  }, options);
+  let count = 0;
+  while (!isSlow) {
+    await queue.putMany(upTo(100).map((i) => count + i));
+    count += 100;
+    await Promise.race([entered.promise, queue.drained(patience)]);
+  }
+  return { consumer, begun, go, count };
+}
+
+describe('jobs that are taken before there is a handler for them', () => {
+  it('are those of handlers that take no time: several in one step, begun in their order', async () => {
+    const own = await counted(etcd);
+    const { consumer, begun, go, count } = await holding(own);
+    go.resolve();
+    await nothingIsLeft(etcd, own.queue);
+    await consumer.close();
+    expect(begun).toEqual(upTo(count));
+    expect(Math.max(...own.claimed)).toBeGreaterThan(1);
+    expect(Math.max(...own.claimed)).toBeLessThanOrEqual(64);
+  });
+
+  it('go back where a handler takes longer: others get them, as if nobody had', async () => {
+    const own = await counted(etcd);
+    const { consumer, begun, go, count } = await holding(own);
+    const other = await etcd.connect();
+    const left: Job<number>[] = [];
+    const before = [...begun];
+    while (before.length + left.length < count) {
+      left.push(await other.queue<number>(own.queue.name).next(patience));
+    }
+    expect(begun).toEqual(before);
+    const values = left.map(({ value }) => value).toSorted((a, b) => a - b);
+    expect([...before, ...values]).toEqual(upTo(count));
+    expect(left.every(({ attempt }) => attempt === 1)).toBe(true);
+    await Promise.all(left.map((job) => job.ack()));
+    go.resolve();
+    await nothingIsLeft(etcd, own.queue);
+    await consumer.close();
+  });
+
+  it('are begun in their order where they went back, and came again', async () => {
+    const own = await counted(etcd);
+    const { consumer, begun, go, count } = await holding(own);
+    const parts = own.claimed.length;
+    const folder = `queue/${own.queue.name}/ready/`;
+    const claimed = async (): Promise<number> => {
+      const { kvs } = await etcd.admin.read({ key: folder, end: folder.replace(/.$/, '0') });
+      return kvs.filter(({ key }) => key.toString().includes('!c/')).length;
+    };
+    await vi.waitFor(async () => expect(await claimed()).toBe(1), patience);
+    go.resolve();
+    await nothingIsLeft(etcd, own.queue);
+    await consumer.close();
+    expect(own.claimed.length).toBeGreaterThan(parts);
+    expect(begun).toEqual(upTo(count));
+  });
+
+  it.each(['pause', 'close'] as const)('go back at once with `%s`', async (how) => {
+    const own = await counted(etcd);
+    const { consumer, begun, go, count } = await holding(own);
+    const closed = how === 'close' ? consumer.close(60_000) : consumer.pause();
+    go.resolve();
+    await closed;
+    const left: number[] = [];
+    for (
+      let job = await own.queue.tryNext(patience);
+      job;
+      job = await own.queue.tryNext(patience)
+    ) {
+      expect(job.attempt).toBe(1);
+      left.push(job.value);
+      await job.ack();
+    }
+    if (how === 'pause') await nothingIsLeft(etcd, own.queue);
+    await consumer.close();
+    expect([...begun, ...left].toSorted((a, b) => a - b)).toEqual(upTo(count));
+    expect(left.length).toBeGreaterThan(0);
+  });
+
+  it('are not begun once they were lost', async () => {
+    const { queue } = await counted(etcd);
+    await queue.putMany(upTo(3));
+    const jobs = await queue.nextMany(3, patience);
+    const [, second] = jobs;
+    await second?.release();
+    const session = (await etcd.connect()).session;
+    const given = [jobs.map((job) => [job] as const)];
+    const source = {
+      size: 1,
+      next: () => Promise.resolve(given.shift() ?? new Promise<never>(() => {})),
+      tryNext: () => Promise.resolve(given.shift() ?? []),
+      isLeft: () => Promise.resolve(false),
+    };
+    const begun: number[] = [];
+    const consumer = new Consumer<number>(
+      session,
+      source,
+      ([job]) => void begun.push(job.value),
+      {},
+    );
+    await consumer.drain();
+    expect(begun).toEqual([0, 2]);
+  });
+
+  it('are no more than may be on their way to their end', async () => {
+    const blocked = deferred<void>();
+    let isBlocked = false;
+    const { queue } = await counted(etcd, {}, (txn) =>
+      isBlocked && ends(txn) > 0 ? blocked.promise : undefined,
+    );
+    const begun: number[] = [];
+    const consumer = queue.consume(({ value }) => void begun.push(value), { prefetch: 4 });
+    await queue.putMany(upTo(200));
+    await vi.waitFor(() => expect(begun.length).toBeGreaterThan(50), patience);
+    isBlocked = true;
+    const [before] = [begun.length];
+    await queue.putMany(upTo(200));
+    await vi.waitFor(() => expect(begun.length).toBeGreaterThan(before), patience);
+    expect(begun.length).toBeLessThanOrEqual(before + 16);
+    blocked.resolve();
+    await nothingIsLeft(etcd, queue);
+    await consumer.close();
+    expect(begun).toHaveLength(400);
+  });
+
+  it('are none with 1: nothing is begun before the end of the one before is written', async () => {
+    let isEnding = 0;
+    let isDone = 0;
+    const { queue, claimed } = await counted(etcd);
+    const begun: number[] = [];
+    const consumer = queue.consume(
+      ({ value }) => {
+        begun.push(value);
+        isEnding = Math.max(isEnding, begun.length - isDone);
+      },
+      { prefetch: 1 },
+    );
+    consumer.on('done', () => {
+      isDone += 1;
+    });
+    await queue.putMany(upTo(100));
+    await nothingIsLeft(etcd, queue);
+    await consumer.close();
+    expect(begun).toEqual(upTo(100));
+    expect(Math.max(...claimed)).toBe(1);
+    expect(isEnding).toBe(1);
+  });
+
+  it('want a whole number', async () => {
+    const { queue } = await counted(etcd);
+    for (const prefetch of [0, -1, 1.5, Number.NaN, '5', null]) {
+      expect(() => queue.consume(() => {}, { prefetch: prefetch as number })).toThrow(
+        /^prefetch must be/,
+      );
+    }
+  });
+});
+
+describe('how many are taken for a handler', () => {
+  const none = { take: () => Promise.resolve([]), giveBack: () => Promise.resolve() };
+  const handOf = (limit: number): Hand<number> => new Hand(new VirtualClock(), limit, none);
+
+  it('is one until it is known how long they take', () => {
+    const hand = handOf(64);
+    expect(hand.most).toBe(1);
+    hand.ended(5);
+    expect(hand.most).toBe(1);
+    hand.handled(1);
+    expect(hand.most).toBe(5);
+  });
+
+  it('is what they handle while one acknowledgement is on its way, and one at least', () => {
+    const hand = handOf(8);
+    hand.handled(2);
+    hand.ended(9);
+    expect(hand.most).toBe(4);
+    const slow = handOf(8);
+    slow.handled(20);
+    slow.ended(3);
+    expect(slow.most).toBe(1);
+    const quick = handOf(8);
+    quick.handled(0);
+    quick.ended(3);
+    expect(quick.most).toBe(8);
+    const still = handOf(8);
+    still.handled(0);
+    still.ended(0);
+    expect(still.most).toBe(1);
+  });
+
+  it('is not more because etcd does not answer', () => {
+    const hand = handOf(64);
+    hand.handled(10);
+    hand.ended(60_000);
+    expect(hand.most).toBe(2);
+  });
+
+  it('is one at least where less than one call is to be taken', () => {
+    const hand = handOf(0);
+    hand.handled(0);
+    hand.ended(5);
+    expect(hand.most).toBe(1);
+  });
+});
