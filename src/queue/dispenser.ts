@@ -13,7 +13,7 @@ import { Outbox } from './outbox.js';
 import type { QueueKeys } from './queue-keys.js';
 import { QueueState } from './queue-state.js';
 import type { Ready } from './ready.js';
-import { type Seeker, Seekers } from './seekers.js';
+import { type Demand, type Seeker, Seekers } from './seekers.js';
 import { giveBack, type Taken } from './steps.js';
 
 /** While so many steps are under way, jobs are not claimed: they are claimed together by the next. */
@@ -88,18 +88,18 @@ export class Dispenser {
   /**
    * Waits for a job, and claims it: with it, others that may be claimed now.
    *
-   * @param most - how many in all
+   * @param demand - how many in all
    * @throws WaitTimeoutError, or the reason of `wait.signal`; ClosedError if the session is closed; RefusedError.
    */
-  take(wait: WaitOptions, most: number): Promise<readonly Taken[]> {
+  take(wait: WaitOptions, demand: Demand): Promise<readonly Taken[]> {
     const name = this.#name;
     const trace = (): Traces['wait'] => ({ recipe: 'queue', verb: 'next', name });
-    return traced('wait', trace, () => this.#wait(wait, most));
+    return traced('wait', trace, () => this.#wait(wait, demand));
   }
 
-  #wait(wait: WaitOptions, most: number): Promise<readonly Taken[]> {
+  #wait(wait: WaitOptions, demand: Demand): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
-    const seeker = this.#seekers.add(most);
+    const seeker = this.#seekers.add(demand);
     const leave = (reason: unknown): void => {
       this.#seekers.leave(seeker, reason);
       this.#news.resolve();
@@ -153,7 +153,7 @@ export class Dispenser {
       while (!this.#seekers.isEmpty) {
         this.#news = deferred();
         if (this.#front.isOld) await this.#front.glance(closing);
-        if (this.#wanted > 0 && !this.#dispense()) await this.#learn(closing);
+        if (this.#wanted.most > 0 && !this.#dispense()) await this.#learn(closing);
         else await this.#news.promise;
       }
     } catch (error) {
@@ -164,9 +164,11 @@ export class Dispenser {
   }
 
   /** How many jobs to claim now: those who wait longer get what the next step brings. */
-  get #wanted(): number {
+  get #wanted(): Required<Demand> {
     const { together } = this.#claimant;
-    return Math.min(this.#seekers.wanted(together), (atOnce - this.#steps) * together);
+    const { most, enough } = this.#seekers.wanted(together);
+    const room = (atOnce - this.#steps) * together;
+    return { most: Math.min(most, room), enough: Math.min(enough, room) };
   }
 
   /** Claims as many jobs as are wanted, if there are any to claim: in steps, each for some of those who wait. */
@@ -182,16 +184,17 @@ export class Dispenser {
     return true;
   }
 
-  /** Our own jobs first, and then those that the fewest are nearer to: the others go for others. */
-  #choose(count: number): Choice[] {
+  /** Our own jobs first, and then those that the fewest are nearer to, if there are not enough: the others go for others. */
+  #choose({ most, enough }: Required<Demand>): Choice[] {
     const choices: Choice[] = [];
-    for (const most of [0, 1, Infinity]) {
+    for (const nearer of [0, 1, Infinity]) {
+      const count = nearer === 0 ? most : enough;
       for (const job of this.#front.claimable()) {
         if (choices.length >= count) break;
         const isSure = this.#front.isSure(job);
-        if (this.#affinity.isOurTurn(job, most, isSure)) choices.push(this.#claimant.choose(job));
+        if (this.#affinity.isOurTurn(job, nearer, isSure)) choices.push(this.#claimant.choose(job));
       }
-      this.#affinity.isHungry = choices.length < count;
+      this.#affinity.isHungry = choices.length < enough;
       if (!this.#affinity.isHungry) break;
     }
     return choices;

@@ -27,6 +27,7 @@ import { expired, untold } from './passage.js';
 import type { JobOptions, QueueOptions } from './queue-options.js';
 import { RepeatBook } from './repeat-book.js';
 import type { RepeatOptions, Repetition } from './repeat-record.js';
+import type { Demand } from './seekers.js';
 import { foundOf, type Taken } from './steps.js';
 import type { Put } from './unique.js';
 
@@ -131,7 +132,7 @@ export class Queue<T> extends ManagedQueue<T> {
     wholeFrom(1, 'most', most);
     const leave = this.#keeper.join(this.#party);
     try {
-      return await this.#take(most, wait);
+      return await this.#take({ most }, wait);
     } finally {
       leave();
     }
@@ -189,7 +190,8 @@ export class Queue<T> extends ManagedQueue<T> {
     };
     const source: JobSource<T> = {
       size,
-      next: async (calls, wait) => divided(await this.#take(size * calls, wait)),
+      next: async (calls, wait) =>
+        divided(await this.#take({ most: size * calls, enough: size }, wait)),
       tryNext: async (calls, wait) => divided(await this.#tryTake(size * calls, wait)),
       isLeft: (wait) => isLeft(this.session.store, this.parts.keys, wait),
     };
@@ -249,9 +251,9 @@ export class Queue<T> extends ManagedQueue<T> {
     return Dispenser.at(this.session, this.name, keys, options.groupConcurrency);
   }
 
-  async #take(most: number, wait: WaitOptions): Promise<Jobs<T>> {
+  async #take(demand: Demand, wait: WaitOptions): Promise<Jobs<T>> {
     for (;;) {
-      const jobs = await this.#checked(await this.#dispenser.take(wait, most));
+      const jobs = await this.#checked(await this.#dispenser.take(wait, demand));
       if (hasAny(jobs)) return jobs;
     }
   }

@@ -1,9 +1,15 @@
 import { type Deferred, deferred } from '../core/time/deferred.js';
 import type { Taken } from './steps.js';
 
-/** Who waits for a job, or for several: it gets one at least. */
-export interface Seeker extends Deferred<readonly Taken[]> {
+/** How many jobs somebody wants. */
+export interface Demand {
   readonly most: number;
+  /** With so many nothing is taken that others are nearer to. @defaultValue `most` */
+  readonly enough?: number;
+}
+
+/** Who waits for a job, or for several: it gets one at least. */
+export interface Seeker extends Deferred<readonly Taken[]>, Demand {
   /** Whether jobs are being claimed for it. */
   isServed: boolean;
 }
@@ -16,19 +22,21 @@ export class Seekers {
     return this.#waiting.size === 0;
   }
 
-  add(most: number): Seeker {
-    const seeker = { ...deferred<readonly Taken[]>(), most, isServed: false };
+  add(demand: Demand): Seeker {
+    const seeker = { ...deferred<readonly Taken[]>(), ...demand, isServed: false };
     this.#waiting.add(seeker);
     return seeker;
   }
 
   /** How many jobs are wanted that are not being claimed. @param together - the most that are claimed in one step */
-  wanted(together: number): number {
-    let wanted = 0;
-    for (const { most, isServed } of this.#waiting) {
-      if (!isServed) wanted += Math.min(most, together);
+  wanted(together: number): Required<Demand> {
+    let [all, needed] = [0, 0];
+    for (const { most, enough = most, isServed } of this.#waiting) {
+      if (isServed) continue;
+      all += Math.min(most, together);
+      needed += Math.min(enough, together);
     }
-    return wanted;
+    return { most: all, enough: needed };
   }
 
   /** Those whom the next step serves, where so many jobs are left; and how many of these. */

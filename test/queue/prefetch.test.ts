@@ -22,22 +22,19 @@ async function holding(
   options: { readonly concurrency?: number } = {},
 ) {
   const begun: number[] = [];
-  const entered = deferred<void>();
   const go = deferred<void>();
-  let isSlow = false;
+  const held = new AbortController();
   const consumer = queue.consume(async ({ value }) => {
     begun.push(value);
-    if (!isSlow && (claimed.at(-1) ?? 0) > 1) {
-      isSlow = true;
-      entered.resolve();
-      await go.promise;
-    }
+    if (held.signal.aborted || (claimed.at(-1) ?? 0) === 1) return;
+    held.abort();
+    await go.promise;
   }, options);
   let count = 0;
-  while (!isSlow) {
+  while (!held.signal.aborted) {
     await queue.putMany(upTo(100).map((i) => count + i));
     count += 100;
-    await Promise.race([entered.promise, queue.drained(patience)]);
+    await queue.drained({ ...patience, signal: held.signal }).catch(() => {});
   }
   return { consumer, begun, go, count };
 }

@@ -116,7 +116,7 @@ describe('a queue that nobody has used for a while', () => {
     const at = (): Dispenser => Dispenser.at(session, name, new QueueKeys(name), Infinity);
     const first = at();
     const given = new AbortController();
-    const waiting = first.take({ signal: given.signal }, 1);
+    const waiting = first.take({ signal: given.signal }, { most: 1 });
     expect(at()).toBe(first);
     given.abort();
     await expect(waiting).rejects.toBe(given.signal.reason);
