@@ -274,8 +274,11 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
       // Its handler may have ended it without waiting for that.
       if (!isReleased(error)) return void this.emit('lost', { job, error });
     }
-    if (job.isLost) this.emit('lost', { job, error: ended.error ?? job.signal.reason });
-    else if (!isFailure && job.isDone) this.emit('done', { job });
+    // Where etcd says that it was ended, it was: though it seemed to be lost while that was on its way.
+    const isWritten = job.isDone || end?.status === 'fulfilled';
+    if (job.isLost && !isWritten) {
+      this.emit('lost', { job, error: ended.error ?? job.signal.reason });
+    } else if (!isFailure && job.isDone) this.emit('done', { job });
     else this.emit('failed', { job, error: ended.error });
   }
 }

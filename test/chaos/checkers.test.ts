@@ -157,6 +157,117 @@ describe('jobs', () => {
     ]);
   });
 
+  describe('in batches', () => {
+    const ready = (place: number): string => `queue/batches/ready/5-${place}`;
+    const claim = (place: number, owner = 'x'): string => `${ready(place)}!c/${owner}`;
+    const record = (rev: number, place: number, key = ready(place), header = '{}'): Change =>
+      put(rev, key, `${header}\n"w1:1/${place}"`);
+    const buried = (rev: number, place: number, header = '{"reason":"no use"}'): Change =>
+      record(rev, place, `queue/batches/dead/5-${place}`, header);
+    /** A record that goes, and whose claim does with it. */
+    const without = (rev: number, place: number): Change[] => [
+      gone(rev, ready(place)),
+      gone(rev, claim(place)),
+    ];
+    const begins = (place: number, token: number): Fields & { p: string } =>
+      begun(`w1:1/${place}`, token, 1, 'batches');
+    const tell = (place: number, e: 'ok' | 'fail' | 'unknown', token: number, reason?: string) => {
+      const rest = { p: 'w2', f: 'end job', i: place, key: 'batches' } as const;
+      return [
+        { ...rest, e: 'invoke', value: `w1:1/${place}`, token } as const,
+        { ...rest, e, ...(reason !== undefined && { reason }) },
+      ];
+    };
+    const [invoke, ok] = putAt(1, 10, 'batches') as [
+      Fields & { p: string },
+      Fields & { p: string },
+    ];
+    /** Two that were put and claimed together, and begun. */
+    const both = [
+      { ...invoke, delta: 2 },
+      ok,
+      log(record(10, 0), record(10, 1)),
+      log(put(12, claim(0), ''), put(12, claim(1), '')),
+      begins(0, 12),
+      begins(1, 12),
+    ];
+    const told = (...rest: Parameters<typeof history>): readonly string[] =>
+      found(new Jobs(), ...both, ...rest);
+
+    it('are done where their records go, and given up where they are moved', () => {
+      const checker = new Jobs();
+      const end = log(...without(14, 0), ...without(14, 1));
+      const ends = [...tell(0, 'ok', 12, 'done'), ...tell(1, 'ok', 12, 'done')];
+      expect(found(checker, ...both, end, ...ends)).toEqual([]);
+      expect(checker.counts).toMatchObject({ done: 2, 'ended with others': 1 });
+      const moved = log(...without(14, 0), ...without(14, 1), buried(14, 1));
+      expect(told(moved, ...tell(1, 'ok', 12, 'dead'))).toEqual([]);
+      expect(told(log(...without(14, 0), ...without(14, 1), buried(14, 1, '{}')))).toEqual([
+        'w1:1/1 was given up without a reason',
+      ]);
+    });
+
+    it('may come back, and are ended then', () => {
+      const delayed = 'queue/batches/delayed/5-1';
+      const back = [
+        log(...without(13, 0), ...without(13, 1), record(13, 1, delayed)),
+        log(gone(15, delayed), record(15, 1)),
+        log(put(16, claim(1, 'y'), '')),
+        begins(1, 16),
+      ];
+      const end = log(gone(17, ready(1)), gone(17, claim(1, 'y')));
+      const ends = [...tell(1, 'ok', 12, 'returned'), ...tell(1, 'ok', 16, 'done')];
+      expect(told(...back, end, ...ends)).toEqual([]);
+      expect(told(...back)).toEqual(['w1:1/1 of batches is lost']);
+      expect(told(...back.slice(0, 1), log(gone(15, delayed)))).toEqual([
+        'w1:1/1 was done at 15, when nobody had it',
+      ]);
+    });
+
+    it('are neither lost, nor ended twice, nor begun afterwards', () => {
+      const [one, other] = [log(...without(14, 0)), log(...without(15, 1))];
+      expect(told(one)).toEqual(['w1:1/1 of batches is lost']);
+      const again = log(record(16, 1), put(17, claim(1), ''));
+      expect(told(one, other, again, begins(1, 17))).toEqual([
+        'w1:1/1 was begun after it was ended at 15',
+      ]);
+      const twice = told(one, other, again, begins(1, 17), log(...without(18, 1)));
+      expect(twice).toEqual(['w1:1/1 was done, and then done']);
+      expect(told(one, other, log(buried(16, 1)))[0]).toBe('w1:1/1 was done, and then dead');
+    });
+
+    it('are ended by the one who has them, and has begun them', () => {
+      const one = log(...without(14, 0));
+      expect(told(one, log(gone(13, claim(1)), gone(14, ready(1))))).toEqual([
+        'w1:1/1 was done at 14, when nobody had it',
+      ]);
+      const next = put(14, claim(1, 'y'), '');
+      const end = log(gone(15, ready(1)), gone(15, claim(1, 'y')));
+      expect(told(one, log(gone(13, claim(1)), next), end)).toEqual([
+        'w1:1/1 was done at 15 by token 14, not begun',
+      ]);
+      expect(told(one, log(next), begins(1, 14), end)).toEqual([
+        'w1:1/1 was given to two at once: tokens 12, 14',
+      ]);
+    });
+
+    it('are ended by whom that was told, and by nobody who was told otherwise', () => {
+      const end = log(...without(14, 0), ...without(14, 1));
+      expect(told(log(...without(14, 0)), ...tell(1, 'ok', 12, 'done'))).toEqual([
+        'w1:1/1 of batches is lost',
+        'w1:1/1 was told to be done, and is not',
+      ]);
+      expect(told(end, ...tell(1, 'ok', 11, 'done'))).toEqual([
+        'w1:1/1 was done at 14 by token 12, and told to token 11',
+      ]);
+      const lie = ['w1:1/1 was done at 14 by token 12, who was told it was not'];
+      expect(told(end, ...tell(1, 'fail', 12))).toEqual(lie);
+      expect(told(end, ...tell(1, 'ok', 12, 'returned'))).toEqual(lie);
+      expect(told(end, ...tell(1, 'unknown', 12))).toEqual([]);
+      expect(told(end, ...tell(1, 'fail', 11))).toEqual([]);
+    });
+  });
+
   it('are begun in the order of their puts where one process consumes', () => {
     const own = 'own-w2';
     const puts = [...putAt(1, 10, own), ...putAt(2, 11, own), ...putAt(1, 9, own, 'w3')];

@@ -10,6 +10,7 @@ import {
   type WatchListener,
 } from '../../src/index.js';
 import { override } from '../support/override.js';
+import { BATCHES, isRecord } from './checkers/records.js';
 import type { Random } from './random.js';
 
 /** Mistakes that can be made on purpose, with the checker that must notice. */
@@ -31,7 +32,7 @@ export const defects = {
   'add-twice': 'an addition without an answer is made again',
   'blind-sequence': 'numbers are taken without asking whether others took some',
   'lose-job': 'now and then a job is told to be put that is not',
-  'repeat-job': 'what is written with the end of a job is written without asking whose it is',
+  'repeat-job': 'the end of a job is written without asking whose it is',
   'blind-owner': 'owners of shards do not see those before them',
   'late-mirror': 'a mirror shows what it had before',
   'leak-lease': 'a lease is left behind',
@@ -56,7 +57,8 @@ export function defective(store: Store, defect: Defect | undefined, random: Rand
     case 'lose-job':
       return override(store, {
         async commit(txn, options) {
-          if (!puts(txn, 'queue/any/ready/5-') || !random.chance(0.01)) {
+          const queues = ['any', BATCHES].some((name) => puts(txn, `queue/${name}/ready/5-`));
+          if (!queues || !random.chance(0.01)) {
             return store.commit(txn, options);
           }
           const { revision } = await store.read({ key: 'queue' });
@@ -68,13 +70,17 @@ export function defective(store: Store, defect: Defect | undefined, random: Rand
       return override(store, {
         async commit(txn, options) {
           const reply = await store.commit(txn, options);
-          const [step] = txn.success ?? [];
-          const ends = step && 'txn' in step && puts(step.txn, 'done/');
-          if (ends && !reply.succeeded) {
+          if (reply.succeeded) return reply;
+          const { success = [] } = txn;
+          const [step] = success;
+          if (step && 'txn' in step && puts(step.txn, 'done/')) {
             const done = (step.txn.success ?? []).filter((each) => 'put' in each);
             return store.commit({ success: [{ txn: { success: done } }] }, options);
           }
-          return reply;
+          const ends = success.some(
+            (each) => 'delete' in each && isRecord(each.delete.key.toString()),
+          );
+          return ends ? store.commit({ success }, options) : reply;
         },
       });
     case 'blind-reader':

@@ -1,5 +1,6 @@
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isClaim, isRecord, Records } from './checkers/records.js';
 import type { ChaosCluster } from './cluster.js';
 import type { Change, Recorder } from './history.js';
 
@@ -24,7 +25,7 @@ interface WireReply {
 /** Keys whose values say something; tickets in lines are of no interest. */
 const SPEAKING =
   /^(data|list|mark|counter)\/|\/(limit|terms)\/|\/round$|\/assignment$|^queue\/[^/]+\/dead\//;
-/** Keys of which there are many, and nobody asks what becomes of them. */
+/** Keys of which there are many, and nobody asks what becomes of them, unless they tell of jobs that nothing else tells of. */
 const TRANSIENT = /^queue\/[^/]+\/(ready|aliases)[/!](?!consumers\/)/;
 /** What begins keys that say that a job was done; only that they are put is of interest. */
 const DONE = 'done/';
@@ -44,6 +45,7 @@ export class FullLog {
   done = 0;
   readonly #cluster: ChaosCluster;
   readonly #recorder: Recorder;
+  readonly #records = new Records();
   readonly #stop = new AbortController();
   readonly #done: Promise<void>;
 
@@ -104,16 +106,21 @@ export class FullLog {
     const changes = (result.events ?? []).flatMap(({ type, kv }): Change[] => {
       const key = text(kv.key);
       const rev = Number(kv.mod_revision);
-      if (rev <= this.revision || TRANSIENT.test(key)) return [];
+      const isTold = isRecord(key);
+      const isOther = TRANSIENT.test(key) && !isTold && !isClaim(key);
+      if (rev <= this.revision || isOther) return [];
       if (key.startsWith(DONE)) {
         if (type === 'DELETE') return [];
         this.done += 1;
       }
       if (type === 'DELETE') return [[rev, 'delete', key, '', 0, 0, '0']];
-      const value = SPEAKING.test(key) ? text(kv.value) : '';
+      const value = isTold || SPEAKING.test(key) ? text(kv.value) : '';
       const { version, create_revision: create, lease = '0' } = kv;
       return [[rev, 'put', key, value, Number(version), Number(create), lease]];
     });
+    for (const { how } of this.#records.see(changes, () => {}).values()) {
+      if (how === 'done') this.done += 1;
+    }
     if (changes.length > 0) this.#recorder.write({ f: 'log', e: 'info', changes });
     this.revision = Math.max(this.revision, Number(result.events?.at(-1)?.kv.mod_revision ?? 0));
   }

@@ -196,6 +196,29 @@ describe('jobs in batches', () => {
     await nothingIsLeft(etcd, queue);
   });
 
+  it('are what was made of them where they seem to be lost before that is known', async () => {
+    const lost = deferred<void>();
+    const process = await etcd.connect({}, (store) =>
+      override(store, {
+        async commit(txn, how) {
+          const reply = await store.commit(txn, how);
+          if (ends(txn) === 0) return reply;
+          await etcd.admin.revoke(process.session.id);
+          await lost.promise;
+          return reply;
+        },
+      }),
+    );
+    process.session.signal.addEventListener('abort', () => lost.resolve());
+    const queue = process.queue<number>(etcd.name('queue'));
+    await queue.putMany(upTo(3));
+    const consumer = queue.consumeBatches(() => {});
+    const told = listen(consumer);
+    await vi.waitFor(() => expect(told).toHaveLength(3), patience);
+    expect(told.map(([event]) => event)).toEqual(['done', 'done', 'done']);
+    expect(await etcd.count(`queue/${queue.name}/ready/`)).toBe(0);
+  });
+
   it('are done one by one where etcd refuses it together', async () => {
     const refusal = new RefusedError('INVALID_ARGUMENT', 'too many operations in txn request');
     const { queue, ended } = await counted(etcd, {}, (txn) =>

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue, type Session } from '../../../src/index.js';
 import { jobOf } from '../checkers/jobs.js';
+import { BATCHES } from '../checkers/records.js';
+import { consumeBatches } from './batches.js';
 import { CALL_LIMIT, type Context, repeat, under } from './context.js';
+import { OPTIONS, VISIBILITY, withdraw } from './handling.js';
 
 /** How jobs are put, beside all else that processes do. */
 const BESIDE = {
@@ -12,6 +15,7 @@ const BESIDE = {
    * end, however slow the machine is, and those that one process does one by one take their time.
    */
   any: { together: 80, enough: 1_500 },
+  batches: { together: 80, enough: 1_000 },
   own: { together: 10, enough: 100 },
   concurrency: 16,
 };
@@ -19,30 +23,24 @@ const BESIDE = {
 const ALONE = {
   rate: 8,
   any: { together: 600, enough: 8_000 },
+  batches: { together: 600, enough: 4_000 },
   own: { together: 60, enough: 400 },
   concurrency: 64,
 };
-/** Milliseconds that a handler may be silent. */
-const VISIBILITY = 2_000;
 /** The part of jobs that are taken from whoever works on them. */
 const TAKEN = 0.003;
 /** Milliseconds in which some of what is left is worked on, where nothing fails any more. */
 const REST = 40_000;
 
-const OPTIONS = {
-  visibility: VISIBILITY,
-  attempts: 12,
-  backoff: (attempt: number): number => (attempt % 2 === 0 ? 200 : 0),
-};
-
 /**
- * Puts jobs into a queue that all consume, and into one that this process alone does. When the run is over, works on what is
- * left.
+ * Puts jobs into a queue that all consume, into another that they do in batches, and into one that this process alone does. When
+ * the run is over, works on what is left.
  */
 export async function jobs(context: Context, session: Session): Promise<void> {
   const { operations, random, setup, stop, store } = context;
   const pace = setup.workloads.length === 1 ? ALONE : BESIDE;
   const any = new Queue<string>(session, 'any', OPTIONS);
+  const batches = new Queue<string>(session, BATCHES, OPTIONS);
   const own = new Queue<string>(session, `own-${setup.slot}`, OPTIONS);
 
   async function put(queue: Queue<string>, count: number): Promise<void> {
@@ -57,11 +55,16 @@ export async function jobs(context: Context, session: Session): Promise<void> {
   const consumers = [
     any.consume((job) => work(context, any, job), { concurrency: pace.concurrency }),
     own.consume((job) => work(context, own, job)),
+    // Those of small batches, and of such that take several steps to end, go for the same jobs.
+    ...[1, 8, 150].map((size) => consumeBatches(context, batches, size)),
   ];
   await repeat(pace.rate, random, stop, async () => {
-    const [queue, { together, enough }] = random.chance(0.75)
-      ? ([any, pace.any] as const)
-      : ([own, pace.own] as const);
+    const [queue, { together, enough }] = random.pick([
+      [any, pace.any],
+      [any, pace.any],
+      [batches, pace.batches],
+      [own, pace.own],
+    ]);
     const ready = { ...under(`queue/${queue.name}/ready/`), countOnly: true };
     const { count } = await store.read(ready).catch(() => ({ count: enough }));
     if (count >= enough) return;
@@ -70,7 +73,7 @@ export async function jobs(context: Context, session: Session): Promise<void> {
   });
   // Others end what they put, for as long as a call may take.
   await sleep(CALL_LIMIT + 1_000);
-  await emptied(context, [any.name, own.name]);
+  await emptied(context, [any.name, batches.name, own.name]);
   await Promise.all(consumers.map((each) => each.close()));
 }
 
@@ -95,9 +98,7 @@ async function work(
   if (!isBrief) operations.note('job', begun);
   if (takes > 0) await sleep(takes);
   if (fails) throw new Error('failed');
-  // Taken away, it is given to somebody else; whoever ends it all the same does not know that yet.
-  const claims = under(`queue/${queue.name}/ready/${job.id}!c/`);
-  if (random.chance(TAKEN)) await store.commit({ success: [{ delete: claims }] }).catch(() => {});
+  if (random.chance(TAKEN)) await withdraw(store, queue, job);
   const { version, ...rest } = begun;
   const call = { ...rest, ...(isBrief && { version }), limit: 4 * CALL_LIMIT };
   // Whoever returns says that the job is done: so where that failed, it is said.
