@@ -12,6 +12,7 @@ import {
 } from '../support/counted-queue.js';
 import { useEtcd } from '../support/etcd.js';
 import { connectFailing } from '../support/failing.js';
+import { override } from '../support/override.js';
 
 const etcd = useEtcd();
 

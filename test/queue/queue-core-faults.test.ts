@@ -6,6 +6,7 @@ import { deferred } from '../../src/core/time/deferred.js';
 import {
   JobFailedError,
   type KeyValue,
+  Queue,
   RefusedError,
   type Store,
   type Txn,
@@ -96,6 +97,25 @@ describe('the end of a job', () => {
     await job.ack();
     expect([isToBeLost, job.isLost, job.signal.aborted]).toEqual([false, false, false]);
     expect((await jobs.stats()).depth).toBe(0);
+  });
+});
+
+describe('a job whose time is over', () => {
+  it.each([
+    ['idle', { visibility: 60_000 }],
+    ['max-hold', { maxTime: 60_000 }],
+  ] as const)('is lost to whoever looks (`%s`), though timers are late', async (reason, caps) => {
+    let late = 0;
+    const clock: Clock = { ...systemClock, now: () => systemClock.now() + late };
+    const session = await Session.open(etcd.admin, { ttl: 3_600_000 }, clock);
+    etcd.defer(() => session.close(0));
+    const jobs = new Queue<number>(session, etcd.name('queue'), caps);
+    await jobs.put(1);
+    const job = await jobs.next(soon);
+    expect([job.isHeld, job.isLost]).toEqual([true, false]);
+    late = 60_000;
+    expect([job.isHeld, job.isLost]).toEqual([false, true]);
+    expect(job.signal.reason).toMatchObject({ name: 'HoldLostError', reason });
   });
 });
 

@@ -48,6 +48,13 @@ export class CapTimers {
     return Math.max(0, end - this.#clock.now());
   }
 
+  /** Has it end now if it should have: timers may be late. */
+  check(): void {
+    if (this.remaining() > 0) return;
+    const { maxHold = Infinity } = this.#caps;
+    this.#over(this.#clock.now() - this.#begunAt >= maxHold ? 'max-hold' : 'idle');
+  }
+
   #watchIdle(idle: number, left: number): void {
     this.#stopIdle = this.#clock.after(left, () => {
       const rest = this.#usedAt + idle - this.#clock.now();

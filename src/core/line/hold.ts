@@ -272,10 +272,11 @@ export class Hold implements AsyncDisposable {
     if (reason) throw this.#lossBy(reason);
   }
 
-  /** Others are told of the end of the lease by turns; whoever looks knows at once. */
+  /** Others are told of the end of the lease by turns, and timers may be late; whoever looks knows at once. */
   #check(): void {
     const { ended } = this.#lease.fate;
     if (ended) this.lose(ended);
+    this.#vigil?.check();
   }
 
   /** Ends it here: `signal` aborts. The keys stay, unless they are what is gone. */

@@ -45,6 +45,11 @@ export class Vigil {
     this.#caps?.used();
   }
 
+  /** Tells at once where it has ended by itself. */
+  check(): void {
+    if (!this.#isClosed) this.#caps?.check();
+  }
+
   /** Milliseconds until it ends by itself, if it is not used. */
   remaining(): number {
     const { place, within = place.lease.fate } = this.#grant;
