@@ -94,10 +94,11 @@ export class Lane {
     job.toldIn = token;
   }
 
-  /** A job is claimed by us no more, at this revision. */
-  giveBack(job: Ready, revision: bigint, now: number): void {
+  /** A job is claimed by us no more, at this revision: if it `isWritten`, its record is of that, too. */
+  giveBack(job: Ready, revision: bigint, isWritten: boolean, now: number): void {
     if (job.toldIn >= revision) return;
     job.claim = undefined;
+    if (isWritten) job.modified = revision;
     job.toldIn = revision;
     this.#offer(job, now);
   }

@@ -15,8 +15,8 @@ export interface Taken {
   readonly waited: number;
   /** To be called where we have deleted its record. */
   readonly ended: () => void;
-  /** To be called where we have given it back at this revision, and its record is as it was. */
-  readonly returned: (revision: bigint) => void;
+  /** To be called where we have given it back at this revision. @param isWritten - whether its record was written anew with that */
+  readonly returned: (revision: bigint, isWritten: boolean) => void;
 }
 
 /** For how long a job rests in its place. */
@@ -113,7 +113,7 @@ export async function giveBack(taken: Taken): Promise<void> {
     steps.push({ put: { key: hold.record, value: before } });
   }
   const revision = await hold.giveBack(steps);
-  if (revision !== undefined && isFirst) taken.returned(revision);
+  if (revision !== undefined) taken.returned(revision, !isFirst);
 }
 
 function written(key: string, header: JobHeader, { value }: JobRecord): Operation[] {

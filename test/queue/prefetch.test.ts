@@ -13,6 +13,7 @@ import {
   upTo,
 } from '../support/counted-queue.js';
 import { useEtcd } from '../support/etcd.js';
+import { override } from '../support/override.js';
 
 const etcd = useEtcd();
 
@@ -85,6 +86,44 @@ describe('jobs that are taken before there is a handler for them', () => {
     await consumer.close();
     expect(own.claimed.length).toBeGreaterThan(parts);
     expect(begun).toEqual(upTo(count));
+  });
+
+  it('are begun in their order where they went back, though one of them was lost before, and nothing is told of that yet', async () => {
+    const go = deferred<void>();
+    let isLate = false;
+    const process = await etcd.connect({}, (store) =>
+      override(store, {
+        watch: (range, listener, options) =>
+          store.watch(
+            range,
+            {
+              events: (events) =>
+                void (isLate
+                  ? go.promise.then(() => listener.events(events))
+                  : listener.events(events)),
+              gap: (revision) => listener.gap(revision),
+              closed: (error) => listener.closed(error),
+            },
+            options,
+          ),
+      }),
+    );
+    const queue = process.queue<number>(etcd.name('queue'));
+    await queue.putMany(upTo(3));
+    const other = await etcd.connect();
+    await other.queue<number>(queue.name).next(patience);
+    await other.close(0);
+    const told = (jobs: readonly Job<number>[]): number[][] =>
+      jobs.map(({ value, attempt }) => [value, attempt]);
+    const taken = await queue.nextMany(2, patience);
+    expect(told(taken)).toEqual([
+      [0, 2],
+      [1, 1],
+    ]);
+    isLate = true;
+    await Promise.all(taken.map((job) => job.release()));
+    expect(told(await queue.nextMany(2, patience))).toEqual(told(taken));
+    go.resolve();
   });
 
   it.each(['pause', 'close'] as const)('go back at once with `%s`', async (how) => {
