@@ -59,6 +59,8 @@ export class Hand<Item> {
 
   /** The next to be handled; `undefined` where none is to be waited for any more. @throws what taking throws */
   async next(): Promise<Item | undefined> {
+    // Where a handler let nothing else happen, the timer is late.
+    this.#check();
     const item = this.#items.shift();
     if (item !== undefined) {
       this.#movedAt = this.#clock.now();
@@ -108,12 +110,19 @@ export class Hand<Item> {
     this.#isWatched = true;
     this.#clock.after(ms, () => {
       this.#isWatched = false;
-      if (this.#items.length === 0) return;
-      const since = this.#clock.now() - this.#movedAt;
-      if (since < patience) return this.#watch(patience - since);
+      const since = this.#check();
+      if (this.#items.length > 0) this.#watch(patience - since);
+    });
+  }
+
+  /** Has them go back if it is time. Gives for how many milliseconds nothing was taken up. */
+  #check(): number {
+    const since = this.#clock.now() - this.#movedAt;
+    if (this.#items.length > 0 && since >= patience) {
       this.handled(since);
       void this.empty();
-    });
+    }
+    return since;
   }
 }
 

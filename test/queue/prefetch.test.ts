@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { systemClock } from '../../src/core/time/clock.js';
 import { deferred } from '../../src/core/time/deferred.js';
 import type { Job } from '../../src/index.js';
 import { Consumer } from '../../src/queue/consumer.js';
@@ -69,6 +70,23 @@ describe('jobs that are taken before there is a handler for them', () => {
     go.resolve();
     await nothingIsLeft(etcd, own.queue);
     await consumer.close();
+  });
+
+  it('go back where a handler lets nothing else happen meanwhile', async () => {
+    const given: number[] = [];
+    const left = [upTo(3), [3]];
+    let now = 0;
+    const clock = { ...systemClock, now: () => now, after: () => () => {} };
+    const hand = new Hand<number>(clock, 8, {
+      take: () => Promise.resolve(left.shift() ?? []),
+      giveBack: (items) => Promise.resolve(given.push(...items)),
+    });
+    expect(await hand.next()).toBe(0);
+    now += 19;
+    expect(await hand.next()).toBe(1);
+    now += 20;
+    expect(await hand.next()).toBe(3);
+    expect(given).toEqual([2]);
   });
 
   it('are begun in their order where they went back, and came again', async () => {
