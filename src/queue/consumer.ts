@@ -175,8 +175,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
       try {
         await this.#paused?.promise;
         // The end of the last is written while the next is taken.
-        const jobs = await this.#next();
-        while (finishing.length >= this.#hand.most) await finishing.shift();
+        const jobs = await this.#next(finishing);
         pause.reset();
         if (jobs) moment.reset();
         // Nobody is to begin once it is closed.
@@ -192,14 +191,16 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     await Promise.all([...finishing, this.#hand.empty()]);
   }
 
-  /** Gives `undefined` where it is to pause first, or to end. What was lost before its turn is not begun. */
-  async #next(): Promise<Jobs<T> | undefined> {
+  /** Gives `undefined` where it is to pause first, or to end. What was lost before its turn is not begun: not while ends were written, either. */
+  async #next(finishing: Promise<void>[]): Promise<Jobs<T> | undefined> {
     for (;;) {
       const jobs = await this.#hand.next();
-      const held = jobs?.filter(({ isHeld }) => isHeld);
-      if (held && !hasAny(held)) continue;
-      for (const job of held ?? []) this.#running.add(job);
-      return held;
+      for (const job of jobs ?? []) this.#running.add(job);
+      while (finishing.length >= this.#hand.most) await finishing.shift();
+      if (!jobs) return undefined;
+      for (const job of jobs) if (!job.isHeld) this.#running.delete(job);
+      const held = jobs.filter((job) => this.#running.has(job));
+      if (hasAny(held)) return held;
     }
   }
 

@@ -191,6 +191,27 @@ describe('jobs that are taken before there is a handler for them', () => {
     expect(begun).toEqual([0, 2]);
   });
 
+  it('are not begun once they were lost while the end of another was being written', async () => {
+    const blocked = deferred<void>();
+    const { queue } = await counted(etcd, { visibility: 100 }, (txn) =>
+      ends(txn) > 0 ? blocked.promise : undefined,
+    );
+    await queue.putMany(upTo(2));
+    const begun: [number, boolean][] = [];
+    const consumer = queue.consume(({ value, isHeld }) => void begun.push([value, isHeld]), {
+      prefetch: 1,
+    });
+    await vi.waitFor(() => expect(begun).toHaveLength(1), patience);
+    const other = (await etcd.connect()).queue<number>(queue.name);
+    const left = await Promise.all([other.next(patience), other.next(patience)]);
+    expect(left.map(({ value }) => value).toSorted((a, b) => a - b)).toEqual(upTo(2));
+    blocked.resolve();
+    await Promise.all(left.map((job) => job.ack()));
+    await nothingIsLeft(etcd, queue);
+    await consumer.close();
+    expect(begun).toEqual([[0, true]]);
+  });
+
   it('are no more than may be on their way to their end', async () => {
     const blocked = deferred<void>();
     let isBlocked = false;
