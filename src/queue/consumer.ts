@@ -98,7 +98,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
       giveBack: (all) => Promise.allSettled(all.flat().map((job) => job.release())),
     });
     const loops = Array.from({ length: concurrency }, () => this.#loop());
-    this.#loops = session.track(Promise.all(loops));
+    this.#loops = session.track(Promise.all(loops).then(() => this.#hand.close()));
     const forget = onAbort(signal, () => void this.close());
     void this.#loops.then(forget, forget);
   }
@@ -154,7 +154,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     this.#stop.abort(new ClosedError('consumer'));
     this.resume();
     this.#pausing.abort(this.#stop.signal.reason);
-    const emptied = this.#hand.empty();
+    const emptied = this.#hand.close();
     const ended = new AbortController();
     void this.#loops.then(() => ended.abort());
     await this.#session.clock.sleep(grace, ended.signal).catch(() => {});
@@ -188,7 +188,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
         await this.#session.clock.sleep(pause.next(), signal).catch(() => {});
       }
     }
-    await Promise.all([...finishing, this.#hand.empty()]);
+    await Promise.all(finishing);
   }
 
   /** Gives `undefined` where it is to pause first, or to end. What was lost before its turn is not begun: not while ends were written, either. */

@@ -25,7 +25,7 @@ export class Hand<Item> {
   #items: Item[] = [];
   /** Those who have nothing to do; for each of them some are being taken. */
   readonly #free: Deferred<Item | undefined>[] = [];
-  #takes = 0;
+  readonly #takes = new Set<Promise<void>>();
   #isWatched = false;
   /** When one was taken up last. */
   #movedAt = 0;
@@ -68,7 +68,7 @@ export class Hand<Item> {
     }
     const free = deferred<Item | undefined>();
     this.#free.push(free);
-    if (this.#takes < this.#free.length) void this.#take();
+    if (this.#takes.size < this.#free.length) void this.#take();
     return free.promise;
   }
 
@@ -82,19 +82,27 @@ export class Hand<Item> {
     return this.#returned;
   }
 
+  /** The same where no more is to be taken: for what is still being taken, too. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#takes, this.empty()]);
+    await this.empty();
+  }
+
   async #take(): Promise<void> {
-    this.#takes += 1;
+    const over = deferred<void>();
+    this.#takes.add(over.promise);
     try {
       // What goes back comes before all that is taken then.
       await this.#returned;
       const items = await this.#supply.take(this.most);
-      this.#takes -= 1;
+      this.#takes.delete(over.promise);
       if (items.length === 0) this.#free.shift()?.resolve(undefined);
       else this.#add(items);
     } catch (error) {
-      this.#takes -= 1;
+      this.#takes.delete(over.promise);
       this.#free.shift()?.reject(error);
     }
+    over.resolve();
   }
 
   #add(items: readonly Item[]): void {

@@ -1,8 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/core/time/clock.js';
 import { deferred } from '../../src/core/time/deferred.js';
+import { abortable } from '../../src/core/time/signals.js';
 import type { Job } from '../../src/index.js';
-import { Consumer } from '../../src/queue/consumer.js';
+import { Consumer, type JobSource, type Jobs } from '../../src/queue/consumer.js';
 import { Hand } from '../../src/queue/hand.js';
 import { VirtualClock } from '../../src/testing/index.js';
 import {
@@ -17,6 +18,16 @@ import { useEtcd } from '../support/etcd.js';
 import { override } from '../support/override.js';
 
 const etcd = useEtcd();
+
+type Calls = readonly Jobs<number>[];
+const callsOf = (jobs: readonly Job<number>[]): Calls => jobs.map((job) => [job] as const);
+const never = new AbortController().signal;
+const noJobs: JobSource<number> = {
+  size: 1,
+  next: () => new Promise<never>(() => {}),
+  tryNext: () => Promise.resolve([]),
+  isLeft: () => Promise.resolve(false),
+};
 
 /** Puts jobs until some were claimed that have to wait for the one handler: so that is held by the first of a claim of several. */
 async function holding(
@@ -142,6 +153,27 @@ describe('jobs that are taken before there is a handler for them', () => {
     await Promise.all(taken.map((job) => job.release()));
     expect(told(await queue.nextMany(2, patience))).toEqual(told(taken));
     go.resolve();
+  });
+
+  it('go back before their consumer is closed, though they come when its handlers have ended', async () => {
+    const { queue } = await counted(etcd);
+    await queue.putMany(upTo(3));
+    const jobs = await queue.nextMany(3, patience);
+    const late = deferred<Calls>();
+    const given = [Promise.resolve(callsOf(jobs.slice(0, 2))), late.promise];
+    const next: JobSource<number>['next'] = (_, { signal = never }) =>
+      given.shift() ?? abortable(new Promise(() => {}), signal);
+    const go = deferred<void>();
+    const { session } = await etcd.connect();
+    const handler = (): Promise<void> => go.promise;
+    const consumer = new Consumer(session, { ...noJobs, next }, handler, { concurrency: 2 });
+    await vi.waitFor(() => expect(consumer.size).toBe(2), patience);
+    const closed = consumer.close(60_000);
+    go.resolve();
+    await Promise.race([closed, vi.waitFor(() => expect(consumer.size).toBe(0), patience)]);
+    late.resolve(callsOf(jobs.slice(2)));
+    await closed;
+    expect(await queue.tryNext(patience)).toMatchObject({ value: 2, attempt: 1 });
   });
 
   it.each(['pause', 'close'] as const)('go back at once with `%s`', async (how) => {
