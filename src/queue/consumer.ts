@@ -231,7 +231,7 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     const { signal } = this.#stop;
     const isLeft = await this.#source.isLeft({ signal });
     if (isLeft) await this.#session.clock.sleep(moment.next(), signal);
-    return !isLeft;
+    return !isLeft && this.#hand.isEmpty;
   }
 
   async #run(jobs: Jobs<T>): Promise<Ended> {

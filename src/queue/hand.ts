@@ -41,6 +41,11 @@ export class Hand<Item> {
     this.#supply = supply;
   }
 
+  /** Whether nothing has to wait for a handler. */
+  get isEmpty(): boolean {
+    return this.#items.length === 0;
+  }
+
   /** How many are to be taken for one handler that is free. */
   get most(): number {
     const most = Math.floor(this.#ending / this.#handling);

@@ -198,6 +198,32 @@ describe('jobs that are taken before there is a handler for them', () => {
     expect(left.length).toBeGreaterThan(0);
   });
 
+  it('are for all handlers of who drains: none ends before', async () => {
+    const { queue } = await counted(etcd);
+    await queue.putMany(upTo(2));
+    const calls = callsOf(await queue.nextMany(2, patience));
+    const looked = deferred<void>();
+    const all = deferred<void>();
+    const tries = [Promise.resolve<Calls>([]), looked.promise.then(() => calls)];
+    const tryNext = (): Promise<Calls> => tries.shift() ?? Promise.resolve([]);
+    const left = deferred<boolean>();
+    const isLeft = (): Promise<boolean> => {
+      looked.resolve();
+      return left.promise;
+    };
+    const begun: number[] = [];
+    const handler = ([job]: Jobs<number>): unknown => {
+      if (begun.push(job.value) === 2) all.resolve();
+      left.resolve(false);
+      return job.value === 0 ? all.promise : undefined;
+    };
+    const { session } = await etcd.connect();
+    const source = { ...noJobs, tryNext, isLeft };
+    const consumer = new Consumer(session, source, handler, { concurrency: 2 });
+    await consumer.drain();
+    expect(begun).toEqual(upTo(2));
+  });
+
   it('are not begun once they were lost', async () => {
     const { queue } = await counted(etcd);
     await queue.putMany(upTo(3));
