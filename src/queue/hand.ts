@@ -29,7 +29,7 @@ export class Hand<Item> {
   #isWatched = false;
   /** When one was taken up last. */
   #movedAt = 0;
-  #returned: Promise<unknown> = Promise.resolve();
+  #returned: Promise<void> = Promise.resolve();
   /** Milliseconds that a handler takes, and an acknowledgement, about. */
   #handling = Number.NaN;
   #ending = Number.NaN;
@@ -78,12 +78,10 @@ export class Hand<Item> {
   }
 
   /** Gives back what nobody has taken up; resolves when all is that was ever to go. */
-  empty(): Promise<unknown> {
+  empty(): Promise<void> {
     const items = this.#items;
     this.#items = [];
-    if (items.length > 0) {
-      this.#returned = Promise.all([this.#returned, this.#supply.giveBack(items)]);
-    }
+    if (items.length > 0) this.#returned = this.#giveBack(items);
     return this.#returned;
   }
 
@@ -91,6 +89,11 @@ export class Hand<Item> {
   async close(): Promise<void> {
     await Promise.all([...this.#takes, this.empty()]);
     await this.empty();
+  }
+
+  /** Resolves with nothing: or each would keep what came of all before. */
+  async #giveBack(items: readonly Item[]): Promise<void> {
+    await Promise.all([this.#returned, this.#supply.giveBack(items)]);
   }
 
   async #take(): Promise<void> {

@@ -6,6 +6,7 @@ import type { Job } from '../../src/index.js';
 import { Consumer, type JobSource, type Jobs } from '../../src/queue/consumer.js';
 import { Hand } from '../../src/queue/hand.js';
 import { VirtualClock } from '../../src/testing/index.js';
+import { collected } from '../support/collected.js';
 import {
   type CountedQueue,
   counted,
@@ -98,6 +99,26 @@ describe('jobs that are taken before there is a handler for them', () => {
     now += 20;
     expect(await hand.next()).toBe(3);
     expect(given).toEqual([2]);
+  });
+
+  it('leave nothing behind where they went back', async () => {
+    const left = [upTo(2), upTo(2)];
+    const results: WeakRef<object>[] = [];
+    const hand = new Hand<number>(systemClock, 8, {
+      take: () => Promise.resolve(left.shift() ?? []),
+      giveBack: () => {
+        const result = {};
+        results.push(new WeakRef(result));
+        return Promise.resolve(result);
+      },
+    });
+    for (const given of [1, 2]) {
+      await hand.next();
+      await hand.empty();
+      expect(results).toHaveLength(given);
+    }
+    expect(await collected(() => results.every((each) => each.deref() === undefined))).toBe(true);
+    await hand.empty();
   });
 
   it('are begun in their order where they went back, and came again', async () => {
