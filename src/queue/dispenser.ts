@@ -37,6 +37,8 @@ export class Dispenser {
   readonly #seekers = new Seekers();
   /** In how many steps jobs are being claimed. */
   #steps = 0;
+  /** Claims of which some may still have to go back. */
+  readonly #open = new Set<Promise<unknown>>();
   #isBusy = false;
   readonly #pause = new Backoff(...pauses);
   #news = deferred<void>();
@@ -138,6 +140,11 @@ export class Dispenser {
     }
   }
 
+  /** Resolves when what is being claimed now is with those who waited for it, or back. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#open);
+  }
+
   #wake(): void {
     this.#news.resolve();
     if (!this.#isBusy) void this.#work();
@@ -178,7 +185,7 @@ export class Dispenser {
     while (choices.length > 0) {
       const { seekers, count } = this.#seekers.serve(choices.length, this.#claimant.together);
       const step = choices.splice(0, count);
-      if (hasAny(step)) void this.#give(step, seekers);
+      if (hasAny(step)) this.#track(this.#give(step, seekers));
     }
     this.#pause.reset();
     return true;
@@ -233,13 +240,19 @@ export class Dispenser {
     this.#steps += 1;
     const results = await this.#settled(choices);
     this.#steps -= 1;
-    giveAllBack(this.#seekers.hand(takenOf(results), seekers));
+    const back = giveAllBack(this.#seekers.hand(takenOf(results), seekers));
     for (const result of results) {
       // Where the session was lost, the next claim uses it anew.
       const isOver = result.status === 'rejected' && !isLoss(result.reason);
       if (isOver) this.#seekers.fail(result.reason, seekers);
     }
     this.#wake();
+    await back;
+  }
+
+  #track(claim: Promise<unknown>): void {
+    const over = claim.catch(() => {}).finally(() => this.#open.delete(over));
+    this.#open.add(over);
   }
 
   async #settled(choices: Choices): ReturnType<Claimant['claim']> {
@@ -260,10 +273,7 @@ export class Dispenser {
       if (taken.length === 0 && failed) throw failed.reason;
       return taken;
     } catch (error) {
-      claim.then(
-        (late) => giveAllBack(takenOf(late)),
-        () => {},
-      );
+      this.#track(claim.then((late) => giveAllBack(takenOf(late))));
       throw error;
     }
   }
@@ -289,6 +299,6 @@ function takenOf(results: readonly PromiseSettledResult<Taken | undefined>[]): T
 }
 
 /** They were not tried. In vain, they go with their lease. */
-function giveAllBack(all: readonly Taken[]): void {
-  for (const taken of all) giveBack(taken).catch(() => {});
+function giveAllBack(all: readonly Taken[]): Promise<unknown> {
+  return Promise.allSettled(all.map(giveBack));
 }

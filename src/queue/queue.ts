@@ -188,11 +188,19 @@ export class Queue<T> extends ManagedQueue<T> {
       }
       return calls;
     };
+    // What comes too late goes back before anything else is taken, and before it is closed.
+    const whole = async (jobs: Promise<readonly Job<T>[]>): Promise<Jobs<T>[]> => {
+      try {
+        return divided(await jobs);
+      } catch (error) {
+        await this.#dispenser.settled();
+        throw error;
+      }
+    };
     const source: JobSource<T> = {
       size,
-      next: async (calls, wait) =>
-        divided(await this.#take({ most: size * calls, enough: size }, wait)),
-      tryNext: async (calls, wait) => divided(await this.#tryTake(size * calls, wait)),
+      next: (calls, wait) => whole(this.#take({ most: size * calls, enough: size }, wait)),
+      tryNext: (calls, wait) => whole(this.#tryTake(size * calls, wait)),
       isLeft: (wait) => isLeft(this.session.store, this.parts.keys, wait),
     };
     const consumer = new Consumer(this.session, source, handler, options);

@@ -9,6 +9,7 @@ import { VirtualClock } from '../../src/testing/index.js';
 import { collected } from '../support/collected.js';
 import {
   type CountedQueue,
+  claims,
   counted,
   ends,
   nothingIsLeft,
@@ -195,6 +196,24 @@ describe('jobs that are taken before there is a handler for them', () => {
     late.resolve(callsOf(jobs.slice(2)));
     await closed;
     expect(await queue.tryNext(patience)).toMatchObject({ value: 2, attempt: 1 });
+  });
+
+  it('go back before their consumer is closed, though they are still being claimed', async () => {
+    const [asked, go] = [deferred<void>(), deferred<void>()];
+    const { queue } = await counted(etcd, {}, (txn) => {
+      if (claims(txn) === 0) return undefined;
+      asked.resolve();
+      return go.promise;
+    });
+    const consumer = queue.consume(() => {});
+    await queue.put(1);
+    await asked.promise;
+    const closed = consumer.close();
+    const first = await Promise.race([closed, etcd.count(`queue/${queue.name}/ready/`)]);
+    expect(first).toBeTypeOf('number');
+    go.resolve();
+    await closed;
+    expect(await queue.tryNext(patience)).toMatchObject({ value: 1, attempt: 1 });
   });
 
   it.each(['pause', 'close'] as const)('go back at once with `%s`', async (how) => {
