@@ -3,7 +3,14 @@ import type { Inquest } from '../core/line/inquest.js';
 import { fieldsIn, ownerOf } from '../core/line/ticket.js';
 import { RefusedError } from '../core/store/errors.js';
 import { keyId } from '../core/store/keys.js';
-import type { CallOptions, Operation, Store, Txn, WatchEvent } from '../core/store/store.js';
+import type {
+  CallOptions,
+  Operation,
+  Store,
+  Txn,
+  TxnReply,
+  WatchEvent,
+} from '../core/store/store.js';
 import { persist } from '../core/time/persist.js';
 import type { Claim } from './claim.js';
 import { JobCancelledError } from './job-cancelled-error.js';
@@ -110,17 +117,17 @@ export class ClaimHold extends Hold {
     const success = [...operations, ...keys.map((key) => ({ delete: { key } }))];
     // If it was cancelled meanwhile, nobody is there to be told.
     const failure = [{ delete: { key: cancelOf(record) } }];
+    let sent: Promise<TxnReply> | undefined;
+    const send = (limit: CallOptions): Promise<TxnReply> =>
+      (sent = lease.commit(this.store, { compare: isOurs, success, failure }, limit));
     try {
-      const { succeeded, revision } = await persist(
-        (limit) => lease.commit(this.store, { compare: isOurs, success, failure }, limit),
-        lease.signal,
-        lease.clock,
-        lease.limitOf,
-      );
+      const { succeeded, revision } = await persist(send, lease.signal, lease.clock, lease.limitOf);
       this.#claim.removed(true);
       return succeeded ? revision : undefined;
     } catch (error) {
       this.#claim.withdraw();
+      // Who closes the session waits for it before that gives back its leases.
+      if (lease.fate.ended === 'closed') await sent?.catch(() => {});
       if (!(error instanceof RefusedError)) throw error;
       return undefined;
     }

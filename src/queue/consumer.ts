@@ -99,7 +99,14 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     });
     const loops = Array.from({ length: concurrency }, () => this.#loop());
     this.#loops = session.track(Promise.all(loops).then(() => this.#hand.close()));
-    const forget = onAbort(signal, () => void this.close());
+    const forgets = [
+      onAbort(signal, () => void this.close()),
+      // With the session all is lost: what is sent now comes before its end.
+      onAbort(session.closing, () => void this.#hand.empty()),
+    ];
+    const forget = (): void => {
+      for (const each of forgets) each();
+    };
     void this.#loops.then(forget, forget);
   }
 

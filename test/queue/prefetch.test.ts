@@ -122,6 +122,30 @@ describe('jobs that are taken before there is a handler for them', () => {
     await hand.empty();
   });
 
+  it('go back with the session of a consumer that nobody has closed', async () => {
+    const own = await counted(etcd);
+    const { begun, go, count } = await holding(own);
+    const [name, before] = [own.queue.name, [...begun]];
+    const closed = own.coordinator.close();
+    go.resolve();
+    await closed;
+    expect(begun).toEqual(before);
+    const left = (await etcd.connect()).queue<number>(name);
+    const attempts: number[][] = [];
+    while (attempts.length <= count - before.length) {
+      const job = await left.next(patience);
+      attempts.push([job.value, job.attempt]);
+      await job.ack();
+    }
+    const [first, ...others] = attempts;
+    expect(first).toEqual([before.at(-1), 2]);
+    expect(others).toEqual(
+      upTo(count)
+        .slice(before.length)
+        .map((value) => [value, 1]),
+    );
+  });
+
   it('are begun in their order where they went back, and came again', async () => {
     const own = await counted(etcd);
     const { consumer, begun, go, count } = await holding(own);

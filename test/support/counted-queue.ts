@@ -1,6 +1,7 @@
 import { expect } from 'vitest';
 import type {
   Consumer,
+  Coordinator,
   HoldLostError,
   Operation,
   Queue,
@@ -55,6 +56,7 @@ export function ends(txn: Txn): number {
 
 /** A queue of a process of its own, and how many jobs each of its transactions claims, or ends. */
 export interface CountedQueue {
+  readonly coordinator: Coordinator;
   readonly queue: Queue<number>;
   readonly claimed: number[];
   readonly ended: number[];
@@ -75,8 +77,10 @@ export async function counted(
       await before(txn);
       return await store.commit(txn, how);
     };
-  const process = await etcd.connect({}, (store) => override(store, { commit: commit(store) }));
-  return { queue: process.queue<number>(etcd.name('queue'), options), claimed, ended };
+  const decorate = (store: Store): Store => override(store, { commit: commit(store) });
+  const coordinator = await etcd.connect({}, decorate);
+  const queue = coordinator.queue<number>(etcd.name('queue'), options);
+  return { coordinator, queue, claimed, ended };
 }
 
 /** Resolves when a queue is drained, and then it has no keys of jobs. */
