@@ -1,3 +1,4 @@
+import { inParts } from '../../src/core/in-parts.js';
 import { prefixRange } from '../../src/core/store/keys.js';
 import { type WatchBatch, Watching } from '../../src/core/watch/watching.js';
 import { start } from '../../src/embed/index.js';
@@ -84,7 +85,5 @@ function putsOf(from: number, to: number): Operation[] {
 }
 
 async function write(store: Store, operations: readonly Operation[]): Promise<void> {
-  for (let i = 0; i < operations.length; i += atATime) {
-    await store.commit({ success: operations.slice(i, i + atATime) });
-  }
+  for (const success of inParts(operations, atATime)) await store.commit({ success });
 }

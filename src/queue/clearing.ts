@@ -1,3 +1,4 @@
+import { inParts } from '../core/in-parts.js';
 import { fieldsIn } from '../core/line/ticket.js';
 import { keyAfter } from '../core/store/key-span.js';
 import { keyId, prefixRange } from '../core/store/keys.js';
@@ -114,8 +115,7 @@ async function sweep(
   const [swept] = await run([{ compare: [isFree, isAsSeen], success: [look, { delete: range }] }]);
   if (swept) return { deleted: sketchesIn(folder, swept.replies[0]?.kvs ?? []).length, left: [] };
   const left: string[] = [];
-  for (let i = 0; i < records.length; i += oneByOne) {
-    const some = records.slice(i, i + oneByOne);
+  for (const some of inParts(records, oneByOne)) {
     const gone = await run(some.map(ifFree));
     left.push(...some.filter((_, at) => !gone[at]));
   }

@@ -34,10 +34,10 @@ export class Hand<Item> {
   #handling = Number.NaN;
   #ending = Number.NaN;
 
-  /** @param limit - how many are to be taken for one handler at most */
+  /** @param limit - how many are to be taken for one handler at most: one always is */
   constructor(clock: Clock, limit: number, supply: Supply<Item>) {
     this.#clock = clock;
-    this.#limit = limit;
+    this.#limit = Math.max(1, limit);
     this.#supply = supply;
   }
 
@@ -49,7 +49,7 @@ export class Hand<Item> {
   /** How many are to be taken for one handler that is free. */
   get most(): number {
     const most = Math.floor(this.#ending / this.#handling);
-    return most > 1 ? Math.max(1, Math.min(most, this.#limit)) : 1;
+    return most > 1 ? Math.min(most, this.#limit) : 1;
   }
 
   /** One handler has taken so many milliseconds. */

@@ -1,4 +1,5 @@
 import type { Codec } from '../core/codec.js';
+import { inParts } from '../core/in-parts.js';
 import { ArgumentError, ConflictError } from '../core/store/errors.js';
 import { wasRefused } from '../core/store/refusals.js';
 import type { Operation } from '../core/store/store.js';
@@ -201,15 +202,16 @@ export class Job<T> implements AsyncDisposable {
     if (!(Array.isArray(jobs) && jobs.every((job) => job instanceof Job))) {
       throw new ArgumentError('jobs', 'an array of jobs', jobs);
     }
-    const endings = jobs.map((job) => job.#taken.hold.ending(job.#done()));
-    const together = Math.floor(stepsTogether / Math.max(1, ...endings.map((end) => end.length)));
-    const acks: Promise<void>[] = [];
-    for (let i = 0; i < jobs.length; i += together) {
-      const some = jobs.slice(i, i + together);
-      const holds = some.map((job) => job.#taken.hold);
-      const isDone = ClaimHold.concludeAll(holds, endings.slice(i, i + together).flat());
-      acks.push(...some.map((job) => job.#ackWith(isDone)));
-    }
+    const ends = jobs.map((job) => ({ job, steps: job.#taken.hold.ending(job.#done()) }));
+    const together = stepsTogether / Math.max(1, ...ends.map(({ steps }) => steps.length));
+    const acks = inParts(ends, Math.floor(together)).flatMap((some) => {
+      const holds = some.map(({ job }) => job.#taken.hold);
+      const isDone = ClaimHold.concludeAll(
+        holds,
+        some.flatMap(({ steps }) => steps),
+      );
+      return some.map(({ job }) => job.#ackWith(isDone));
+    });
     return await Promise.allSettled(acks);
   }
 

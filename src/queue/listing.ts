@@ -1,3 +1,4 @@
+import { inParts } from '../core/in-parts.js';
 import { LimitError } from '../core/store/errors.js';
 import { keyAfter } from '../core/store/key-span.js';
 import { type Data, keyId, prefixEnd } from '../core/store/keys.js';
@@ -104,8 +105,8 @@ export class Listing<T> {
     options: CallOptions,
   ): Promise<JobView<T>[]> {
     const views: JobView<T>[] = [];
-    for (let i = 0; i < records.length; i += jobsAtOnce) {
-      views.push(...(await this.#readSome(records.slice(i, i + jobsAtOnce), state, options)));
+    for (const some of inParts(records, jobsAtOnce)) {
+      views.push(...(await this.#readSome(some, state, options)));
     }
     return views;
   }

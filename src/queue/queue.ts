@@ -1,4 +1,5 @@
 import { hasAny } from '../core/has-any.js';
+import { inParts } from '../core/in-parts.js';
 import type { HoldCaps } from '../core/line/hold-caps.js';
 import type { Session } from '../core/session/session.js';
 import { ArgumentError, isLoss } from '../core/store/errors.js';
@@ -180,18 +181,10 @@ export class Queue<T> extends ManagedQueue<T> {
   }
 
   #consume(size: number, handler: BatchHandler<T>, options: ConsumeOptions): Consumer<T> {
-    const divided = (jobs: readonly Job<T>[]): Jobs<T>[] => {
-      const calls: Jobs<T>[] = [];
-      for (let i = 0; i < jobs.length; i += size) {
-        const call = jobs.slice(i, i + size);
-        if (hasAny(call)) calls.push(call);
-      }
-      return calls;
-    };
     // What comes too late goes back before anything else is taken, and before it is closed.
-    const whole = async (jobs: Promise<readonly Job<T>[]>): Promise<Jobs<T>[]> => {
+    const calls = async (jobs: Promise<readonly Job<T>[]>): Promise<Jobs<T>[]> => {
       try {
-        return divided(await jobs);
+        return inParts(await jobs, size);
       } catch (error) {
         await this.#dispenser.settled();
         throw error;
@@ -199,8 +192,8 @@ export class Queue<T> extends ManagedQueue<T> {
     };
     const source: JobSource<T> = {
       size,
-      next: (calls, wait) => whole(this.#take({ most: size * calls, enough: size }, wait)),
-      tryNext: (calls, wait) => whole(this.#tryTake(size * calls, wait)),
+      next: (most, wait) => calls(this.#take({ most: size * most, enough: size }, wait)),
+      tryNext: (most, wait) => calls(this.#tryTake(size * most, wait)),
       isLeft: (wait) => isLeft(this.session.store, this.parts.keys, wait),
     };
     const consumer = new Consumer(this.session, source, handler, options);

@@ -1,3 +1,4 @@
+import { inParts } from '../core/in-parts.js';
 import { keyAfter } from '../core/store/key-span.js';
 import { type Data, prefixEnd } from '../core/store/keys.js';
 import type { KeyValue, Txn } from '../core/store/store.js';
@@ -135,8 +136,6 @@ export class Sweeper implements Duty {
       const compare = [asSeen({ key, modified: kv.modRevision })];
       return { compare, success: [{ delete: { key } }] };
     });
-    for (let i = 0; i < steps.length; i += together) {
-      await this.#desk.write(steps.slice(i, i + together));
-    }
+    for (const some of inParts(steps, together)) await this.#desk.write(some);
   }
 }

@@ -32,10 +32,7 @@ const noJobs: JobSource<number> = {
 };
 
 /** Puts jobs until some were claimed that have to wait for the one handler: so that is held by the first of a claim of several. */
-async function holding(
-  { queue, claimed }: CountedQueue,
-  options: { readonly concurrency?: number } = {},
-) {
+async function holding({ queue, claimed }: CountedQueue) {
   const begun: number[] = [];
   const go = deferred<void>();
   const held = new AbortController();
@@ -44,7 +41,7 @@ async function holding(
     if (held.signal.aborted || (claimed.at(-1) ?? 0) === 1) return;
     held.abort();
     await go.promise;
-  }, options);
+  });
   let count = 0;
   while (!held.signal.aborted) {
     await queue.putMany(upTo(100).map((i) => count + i));
@@ -345,7 +342,7 @@ describe('jobs that are taken before there is a handler for them', () => {
     await queue.putMany(upTo(200));
     await vi.waitFor(() => expect(begun.length).toBeGreaterThan(50), patience);
     isBlocked = true;
-    const [before] = [begun.length];
+    const before = begun.length;
     await queue.putMany(upTo(200));
     await vi.waitFor(() => expect(begun.length).toBeGreaterThan(before), patience);
     expect(begun.length).toBeLessThanOrEqual(before + 16);
@@ -401,36 +398,17 @@ describe('how many are taken for a handler', () => {
     expect(hand.most).toBe(5);
   });
 
-  it('is what they handle while one acknowledgement is on its way, and one at least', () => {
-    const hand = handOf(8);
-    hand.handled(2);
-    hand.ended(9);
-    expect(hand.most).toBe(4);
-    const slow = handOf(8);
-    slow.handled(20);
-    slow.ended(3);
-    expect(slow.most).toBe(1);
-    const quick = handOf(8);
-    quick.handled(0);
-    quick.ended(3);
-    expect(quick.most).toBe(8);
-    const still = handOf(8);
-    still.handled(0);
-    still.ended(0);
-    expect(still.most).toBe(1);
-  });
-
-  it('is not more because etcd does not answer', () => {
-    const hand = handOf(64);
-    hand.handled(10);
-    hand.ended(60_000);
-    expect(hand.most).toBe(2);
-  });
-
-  it('is one at least where less than one call is to be taken', () => {
-    const hand = handOf(0);
-    hand.handled(0);
-    hand.ended(5);
-    expect(hand.most).toBe(1);
+  it.each([
+    { what: 'handle while one acknowledgement is on its way', handled: 2, ended: 9, most: 4 },
+    { what: 'may be', handled: 0, ended: 3, most: 8 },
+    { what: 'can, and one at least', handled: 20, ended: 3, most: 1 },
+    { what: 'can where no time passes, and one at least', handled: 0, ended: 0, most: 1 },
+    { what: 'could if etcd answered', handled: 10, ended: 60_000, limit: 64, most: 2 },
+    { what: 'may be, and one at least', handled: 0, ended: 5, limit: 0, most: 1 },
+  ])('is as many as they $what', ({ handled, ended, limit = 8, most }) => {
+    const hand = handOf(limit);
+    hand.handled(handled);
+    hand.ended(ended);
+    expect(hand.most).toBe(most);
   });
 });

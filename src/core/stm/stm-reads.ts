@@ -1,3 +1,4 @@
+import { inParts } from '../in-parts.js';
 import { CompactedError } from '../store/errors.js';
 import { type Keys, rangeOf } from '../store/key-span.js';
 import { type Data, type KeyRange, keyId, toBytes } from '../store/keys.js';
@@ -188,9 +189,7 @@ export class Reads {
     const wanted = asked.filter(([id]) => !this.#known.has(id));
     const { maxOps } = this.#context;
     try {
-      for (let i = 0; i < wanted.length; i += maxOps) {
-        await this.#load(wanted.slice(i, i + maxOps));
-      }
+      for (const some of inParts(wanted, maxOps)) await this.#load(some);
     } catch (error) {
       if (error instanceof CompactedError) this.#outdated = true;
       throw error;
