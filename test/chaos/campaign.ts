@@ -79,8 +79,7 @@ export async function campaign(
         : await proxyNetwork(binary, members);
     undo.push(() => network.close());
     const { workloads, profile, jobs = Number.POSITIVE_INFINITY } = options;
-    const isBusy = workloads.length === 1;
-    const quota = isBusy ? QUOTA_OF_JOBS : undefined;
+    const quota = workloads.length === 1 ? QUOTA_OF_JOBS : undefined;
     const cluster = await ChaosCluster.start(network, profile, scratch, signal, quota);
     undo.push(() => cluster.close());
     tell(`etcd ${cluster.version}, ${members} members, ${kind}`);
@@ -95,7 +94,7 @@ export async function campaign(
     undo.push(() => crew.end());
     await crew.start(options.workers);
     undo.push(followLeader(cluster, new Recorder(history, 'leader')));
-    const tidied = tidy({ cluster, log, recorder: harness }, jobs, isBusy, signal);
+    const tidied = tidy({ cluster, log, recorder: harness }, jobs, signal);
     undo.push(tidied.stop);
     {
       const session = { ttl: 60_000, label: 'nemesis' };
@@ -119,13 +118,12 @@ export async function campaign(
 }
 
 /**
- * Deletes what says that jobs were done; and where there are so many that they fill etcd between two faults that compact it, has
- * it forget what happened some time ago. The full log has it all. `enough` aborts once so many jobs were done.
+ * Deletes what says that jobs were done, and has etcd forget what happened some time ago, as operators do: what workers write
+ * would fill it between two faults that compact it. The full log has it all. `enough` aborts once so many jobs were done.
  */
 function tidy(
   scene: Parameters<typeof compact>[0],
   jobs: number,
-  compacts: boolean,
   signal: AbortSignal,
 ): { readonly enough: AbortSignal; readonly stop: () => Promise<void> } {
   const { cluster, log } = scene;
@@ -140,7 +138,7 @@ function tidy(
       if (log.done >= jobs) enough.abort(new Error('enough'));
       await cluster.call('/v3/kv/deleterange', range).catch(() => {});
       const past = revisions.length > REMEMBERED ? revisions.shift() : undefined;
-      if (past !== undefined && compacts) await compact(scene, past);
+      if (past !== undefined) await compact(scene, past);
     }
   };
   const done = work();

@@ -178,7 +178,8 @@ export class ChaosCluster {
     await again(20, async () => {
       const { alarms = [] } = await alarm({ action: 'GET' });
       for (const one of alarms) await alarm({ action: 'DEACTIVATE', ...one });
-      if (alarms.length > 0) throw new Error('others may be raised meanwhile');
+      const raised = alarms.map((one) => `${one.alarm} of ${one.memberID}`).join(', ');
+      if (raised) throw new Error(`alarms were raised, and may be again: ${raised}`);
     });
   }
 
