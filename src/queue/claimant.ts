@@ -155,6 +155,11 @@ export class Claimant {
   }
 }
 
+/** What was claimed. */
+export function takenOf(results: Awaited<ReturnType<Claimant['claim']>>): Taken[] {
+  return results.flatMap((result) => (result.status === 'fulfilled' && result.value) || []);
+}
+
 /** Claims that are sent together. */
 class Group {
   readonly claims: [Claim, ...Claim[]];

@@ -3,18 +3,18 @@ import type { Session } from '../core/session/session.js';
 import { isLoss } from '../core/store/errors.js';
 import { Backoff } from '../core/time/backoff.js';
 import { deferred } from '../core/time/deferred.js';
-import { abortable, onEnd, type WaitOptions, waitScope } from '../core/time/signals.js';
+import { onEnd, type WaitOptions, waitScope } from '../core/time/signals.js';
 import { type Traces, traced } from '../core/trace.js';
 import { Affinity } from './affinity.js';
-import { type Choice, type Choices, Claimant } from './claimant.js';
+import { type Choice, type Choices, Claimant, takenOf } from './claimant.js';
 import { Front } from './front.js';
 import { linger } from './linger.js';
 import { Outbox } from './outbox.js';
+import { Present } from './present.js';
 import type { QueueKeys } from './queue-keys.js';
 import { QueueState } from './queue-state.js';
-import type { Ready } from './ready.js';
 import { type Demand, type Seeker, Seekers } from './seekers.js';
-import { giveBack, type Taken } from './steps.js';
+import { giveAllBack, type Taken } from './steps.js';
 
 /** While so many steps are under way, jobs are not claimed: they are claimed together by the next. */
 const atOnce = 4;
@@ -34,6 +34,7 @@ export class Dispenser {
   readonly #affinity: Affinity;
   readonly #outbox: Outbox;
   readonly #claimant: Claimant;
+  readonly #present: Present;
   readonly #seekers = new Seekers();
   /** In how many steps jobs are being claimed. */
   #steps = 0;
@@ -71,6 +72,7 @@ export class Dispenser {
       affinity: this.#affinity,
       outbox: this.#outbox,
     });
+    this.#present = new Present(this.#front, this.#claimant, (claim) => this.#track(claim));
   }
 
   /** The one shared by all in this process who use the same session, and take so many of a group at a time. */
@@ -116,24 +118,17 @@ export class Dispenser {
     return seeker.promise;
   }
 
-  /** Claims jobs if there are such that may be. @throws as `take`. */
-  async tryTake(wait: WaitOptions, most: number): Promise<readonly Taken[]> {
+  /**
+   * Claims jobs if there are such that may be.
+   *
+   * @param isHasty - those that were known a moment ago will do: what has come before them since is for the next time
+   * @throws as `take`.
+   */
+  async tryTake(wait: WaitOptions, most: number, isHasty = false): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
     const scope = waitScope(wait, closing, clock, `queue ${this.#name}`);
-    const front = this.#front;
     try {
-      // Where jobs are known that may be claimed, what is before them is left out.
-      let isAll = front.claimable().next().done === true;
-      for (let isMore = await front.refresh(scope.signal); ; ) {
-        const jobs = front.claimable();
-        for (let some = this.#some(jobs, most); some; some = this.#some(jobs, most)) {
-          const taken = await this.#claimWithin(some, scope.signal);
-          if (taken.length > 0) return taken;
-        }
-        if (!isMore && isAll) return [];
-        isAll ||= !isMore;
-        isMore = await (isMore ? front.advance(scope.signal) : front.refresh(scope.signal));
-      }
+      return await this.#present.take(most, isHasty, scope.signal);
     } finally {
       scope.dispose();
       if (!this.#isBusy) this.#linger();
@@ -223,18 +218,6 @@ export class Dispenser {
     this.#outbox.saw(front.revision);
   }
 
-  /** The next jobs of these, as many as go in one step. */
-  #some(jobs: Iterator<Ready>, most: number): Choices | undefined {
-    const choices: Choice[] = [];
-    const limit = Math.min(most, this.#claimant.together);
-    while (choices.length < limit) {
-      const { value, done } = jobs.next();
-      if (done) break;
-      choices.push(this.#claimant.choose(value));
-    }
-    return hasAny(choices) ? choices : undefined;
-  }
-
   /** Claims jobs for these. */
   async #give(choices: Choices, seekers: readonly Seeker[]): Promise<void> {
     this.#steps += 1;
@@ -263,21 +246,6 @@ export class Dispenser {
     }
   }
 
-  /** Claims jobs; what comes after `signal` has aborted is given back: it was not tried. */
-  async #claimWithin(choices: Choices, signal: AbortSignal): Promise<Taken[]> {
-    const claim = this.#claimant.claim(choices);
-    try {
-      const results = await abortable(claim, signal);
-      const taken = takenOf(results);
-      const failed = results.find((result) => result.status === 'rejected');
-      if (taken.length === 0 && failed) throw failed.reason;
-      return taken;
-    } catch (error) {
-      this.#track(claim.then((late) => giveAllBack(takenOf(late))));
-      throw error;
-    }
-  }
-
   #linger(): void {
     this.#stopLinger();
     this.#stopLinger = linger(this.#session, () => this.#rest());
@@ -292,13 +260,4 @@ export class Dispenser {
     // There may be many queues, each of them used now and then.
     this.#forget();
   }
-}
-
-function takenOf(results: readonly PromiseSettledResult<Taken | undefined>[]): Taken[] {
-  return results.flatMap((result) => (result.status === 'fulfilled' && result.value) || []);
-}
-
-/** They were not tried. In vain, they go with their lease. */
-function giveAllBack(all: readonly Taken[]): Promise<unknown> {
-  return Promise.allSettled(all.map(giveBack));
 }

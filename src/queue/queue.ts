@@ -143,7 +143,7 @@ export class Queue<T> extends ManagedQueue<T> {
   async tryNext(wait: WaitOptions = {}): Promise<Job<T> | undefined> {
     const leave = this.#keeper.join(this.#party);
     try {
-      const [job] = await this.#tryTake(1, wait);
+      const [job] = await this.#tryTake(1, wait, false);
       return job;
     } finally {
       leave();
@@ -193,7 +193,7 @@ export class Queue<T> extends ManagedQueue<T> {
     const source: JobSource<T> = {
       size,
       next: (most, wait) => calls(this.#take({ most: size * most, enough: size }, wait)),
-      tryNext: (most, wait) => calls(this.#tryTake(size * most, wait)),
+      tryNext: (most, wait) => calls(this.#tryTake(size * most, wait, true)),
       isLeft: (wait) => isLeft(this.session.store, this.parts.keys, wait),
     };
     const consumer = new Consumer(this.session, source, handler, options);
@@ -259,9 +259,9 @@ export class Queue<T> extends ManagedQueue<T> {
     }
   }
 
-  async #tryTake(most: number, wait: WaitOptions): Promise<readonly Job<T>[]> {
+  async #tryTake(most: number, wait: WaitOptions, isHasty: boolean): Promise<readonly Job<T>[]> {
     for (;;) {
-      const taken = await this.#dispenser.tryTake(wait, most);
+      const taken = await this.#dispenser.tryTake(wait, most, isHasty);
       const jobs = await this.#checked(taken);
       if (jobs.length > 0 || taken.length === 0) return jobs;
     }

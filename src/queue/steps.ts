@@ -116,6 +116,11 @@ export async function giveBack(taken: Taken): Promise<void> {
   if (revision !== undefined) taken.returned(revision, !isFirst);
 }
 
+/** The same of several. In vain, they go with their lease. */
+export function giveAllBack(all: readonly Taken[]): Promise<unknown> {
+  return Promise.allSettled(all.map(giveBack));
+}
+
 function written(key: string, header: JobHeader, { value }: JobRecord): Operation[] {
   return [{ delete: besides(key) }, { put: { key, value: encodeRecord(header, value) } }];
 }
