@@ -1,7 +1,7 @@
 import { Emitter } from '../core/events/emitter.js';
 import { hasAny } from '../core/has-any.js';
 import type { Session } from '../core/session/session.js';
-import { ClosedError, HoldLostError, isLoss } from '../core/store/errors.js';
+import { ClosedError, ConflictError, HoldLostError, isLoss } from '../core/store/errors.js';
 import { wasRefused } from '../core/store/refusals.js';
 import { Backoff } from '../core/time/backoff.js';
 import { type Deferred, deferred } from '../core/time/deferred.js';
@@ -60,7 +60,7 @@ export interface JobSource<T> {
   readonly size: number;
   /** Waits for jobs: for at most so many calls of the handler. */
   next(calls: number, wait: WaitOptions): Promise<readonly Jobs<T>[]>;
-  /** Takes such as are to be taken now. */
+  /** Takes such as are to be taken now: first of those that were known a moment ago. */
   tryNext(calls: number, wait: WaitOptions): Promise<readonly Jobs<T>[]>;
   /** Whether jobs wait whose turn comes without anybody's decision, by etcd's word. */
   isLeft(options: { readonly signal: AbortSignal }): Promise<boolean>;
@@ -256,9 +256,12 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
 
   /** Acknowledges jobs or gives them back, unless their handler did. */
   async #finish(jobs: Jobs<T>, ended: Ended): Promise<void> {
-    const held = jobs.filter(({ isHeld }) => isHeld);
     const { clock } = this.#session;
     const began = clock.now();
+    // What its handler is about to end, without waiting for that, is not ended otherwise.
+    const endings = jobs.flatMap((job) => job.ending ?? []);
+    if (endings.length > 0) await Promise.all(endings);
+    const held = jobs.filter(({ isHeld }) => isHeld);
     const isOneByOne = jobs.length === 1 || 'error' in ended;
     const ends = isOneByOne
       ? await Promise.allSettled(held.map((job) => conclude(job, ended)))
@@ -277,9 +280,10 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     const isFailure = 'error' in ended;
     if (end?.status === 'rejected') {
       const error: unknown = end.reason;
-      // What its handler gave is no result.
-      if (!isFailure && wasRefused(error)) return this.#finish([job], { error });
-      // Its handler may have ended it without waiting for that.
+      // What its handler gave is no result, or its effects may not be.
+      const isRefused = wasRefused(error) || error instanceof ConflictError;
+      if (!isFailure && isRefused) return this.#finish([job], { error });
+      // Whoever has it, too, may have ended it meanwhile.
       if (!isReleased(error)) return void this.emit('lost', { job, error });
     }
     // Where etcd says that it was ended, it was: though it seemed to be lost while that was on its way.

@@ -14,6 +14,7 @@ import { nameOf, untold } from './passage.js';
 import { groupOf, orderOf, progressOf, type QueueKeys } from './queue-keys.js';
 import { type BackoffPolicy, delayAfter, type Exhausted, longestDelay } from './queue-options.js';
 import { again, blocking, buried, done, foundOf, giveBack, type Taken } from './steps.js';
+import type { Turns } from './turns.js';
 import { nameIn } from './unique.js';
 
 /** Jobs are acknowledged by so many steps in one transaction, with room for what else that has of etcd's 128. */
@@ -23,10 +24,7 @@ const stepsTogether = 100;
 export interface AckOptions {
   /** What is kept as its result, as JSON, where the queue keeps results (`keepResults`). @defaultValue nothing */
   readonly result?: unknown;
-  /**
-   * Adds to the transaction that acknowledges it: writes of your own, conditions, jobs for this queue or another. All of that
-   * takes effect together with the acknowledgement, once, or not at all.
-   */
+  /** Adds to the `effects` of the job, for this time. */
   readonly txn?: (txn: JobTxn) => void;
 }
 
@@ -58,6 +56,8 @@ export interface JobMaker<T> {
   /** Is told of a job that was given up for good. */
   readonly onSkipped: (event: Skipped) => void;
   readonly clock: Clock;
+  /** Whose effects have to do with those of others waits for them. */
+  readonly turns: Turns;
   readonly maxBytes: number;
   /** Bytes that a result may have; `undefined` where none is kept. */
   readonly maxResultBytes: number | undefined;
@@ -79,6 +79,8 @@ export class Job<T> implements AsyncDisposable {
   /** When it was taken, by our clock. */
   readonly #since: number;
   #value: { readonly decoded: T } | undefined;
+  #effects: JobTxn | undefined;
+  #ending: Promise<unknown> | undefined;
   #isDone = false;
 
   constructor(taken: Taken, maker: JobMaker<T>) {
@@ -174,6 +176,18 @@ export class Job<T> implements AsyncDisposable {
   }
 
   /**
+   * What is to take effect together with the acknowledgement, whoever makes that: writes of your own, conditions, jobs for this
+   * queue or another. It does so once, or not at all. So a handler need not wait for its acknowledgement itself.
+   *
+   * @throws HoldLostError if the job is not ours any more.
+   */
+  get effects(): JobTxn {
+    this.#taken.hold.throwIfOver();
+    this.#effects ??= new JobTxn();
+    return this.#effects;
+  }
+
+  /**
    * It is done: nobody gets it again.
    *
    * @throws HoldLostError if it is not ours any more: it has been given to somebody else, or will be; nothing was done.
@@ -185,16 +199,19 @@ export class Job<T> implements AsyncDisposable {
     if (add !== undefined && typeof add !== 'function') {
       throw new ArgumentError('txn', 'a function', add);
     }
-    const txn = new JobTxn();
+    const txn = new JobTxn(this.#effects);
     add?.(txn);
     const steps = txn.with(this.#done(result));
-    const isDone = await this.#acked(this.#taken.hold.conclude(steps));
+    const conclude = (): Promise<boolean> => this.#taken.hold.conclude(steps);
+    const { turns } = this.#maker;
+    const end = txn.isEmpty ? conclude() : turns.take(txn.footprint, conclude);
+    const isDone = await this.#acked(end);
     if (!isDone) throw new ConflictError(`a condition for the end of job ${this.id} does not hold`);
   }
 
   /**
-   * Acknowledges jobs, with no result: many in one step where that can be, and else each by itself, as `ack` does. Tells what
-   * came of each: what `ack` throws is the reason where it was rejected.
+   * Acknowledges jobs, with no result: many in one step where that can be, and else each by itself, as `ack` does; so those that
+   * have `effects`. Tells what came of each: what `ack` throws is the reason where it was rejected.
    *
    * @throws ArgumentError unless it gets jobs.
    */
@@ -202,17 +219,19 @@ export class Job<T> implements AsyncDisposable {
     if (!(Array.isArray(jobs) && jobs.every((job) => job instanceof Job))) {
       throw new ArgumentError('jobs', 'an array of jobs', jobs);
     }
-    const ends = jobs.map((job) => ({ job, steps: job.#taken.hold.ending(job.#done()) }));
+    const plain = jobs.filter((job) => !job.#effects);
+    const ends = plain.map((job) => ({ job, steps: job.#taken.hold.ending(job.#done()) }));
     const together = stepsTogether / Math.max(1, ...ends.map(({ steps }) => steps.length));
-    const acks = inParts(ends, Math.floor(together)).flatMap((some) => {
-      const holds = some.map(({ job }) => job.#taken.hold);
+    const acks = new Map<Job<unknown>, Promise<void>>();
+    for (const some of inParts(ends, Math.floor(together))) {
       const isDone = ClaimHold.concludeAll(
-        holds,
+        some.map(({ job }) => job.#taken.hold),
         some.flatMap(({ steps }) => steps),
       );
-      return some.map(({ job }) => job.#ackWith(isDone));
-    });
-    return await Promise.allSettled(acks);
+      for (const { job } of some) acks.set(job, job.#ackWith(isDone));
+    }
+    const all = jobs.map((job) => acks.get(job) ?? job.ack());
+    return await Promise.allSettled(all);
   }
 
   /**
@@ -247,6 +266,11 @@ export class Job<T> implements AsyncDisposable {
   /** Whether it is ours: neither lost nor given back nor acknowledged. */
   get isHeld(): boolean {
     return this.#taken.hold.remaining() > 0;
+  }
+
+  /** Its end, as long as that is on its way: then it is known whether it is ours still. */
+  get ending(): Promise<unknown> | undefined {
+    return this.#ending;
   }
 
   /** Whether we have acknowledged it. */
@@ -322,6 +346,11 @@ export class Job<T> implements AsyncDisposable {
     const { name, clock } = this.#maker;
     const told = (what: Notes['job']['event']): void =>
       tell('job', () => ({ name, event: what, worked: clock.now() - this.#since }));
+    const over = (): void => {
+      if (this.#ending === ending) this.#ending = undefined;
+    };
+    const ending = end.then(over, over);
+    this.#ending = ending;
     try {
       const isDone = await end;
       if (isDone) told(event);

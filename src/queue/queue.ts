@@ -30,6 +30,7 @@ import { RepeatBook } from './repeat-book.js';
 import type { RepeatOptions, Repetition } from './repeat-record.js';
 import type { Demand } from './seekers.js';
 import { foundOf, type Taken } from './steps.js';
+import { Turns } from './turns.js';
 import type { Put } from './unique.js';
 
 /** What becomes of a put. */
@@ -66,6 +67,7 @@ export class Queue<T> extends ManagedQueue<T> {
       attempts,
       backoff,
       clock,
+      turns: new Turns(),
       maxBytes,
       maxResultBytes,
       onExhausted,

@@ -35,7 +35,7 @@ export class Hold implements AsyncDisposable {
   /** @throws HoldLostError if it is not held any more, or what it is within is not. */
   constructor(store: Store, grant: Grant) {
     const { place, within } = grant;
-    if (within) within.#checkHeld();
+    if (within) within.throwIfOver();
     this.#place = place;
     this.#lease = place.lease;
     this.store = store;
@@ -76,6 +76,12 @@ export class Hold implements AsyncDisposable {
   /** Milliseconds for which it is surely ours, unless somebody removes its key; renewals move it on, and where it is capped by `idle` uses do. */
   remaining(): number {
     return this.#lost || this.#releasing ? 0 : this.#vigil.remaining();
+  }
+
+  /** @throws HoldLostError if it is not held any more. */
+  throwIfOver(): void {
+    const reason = this.#releasing ? 'released' : this.lost;
+    if (reason) throw this.#lossBy(reason);
   }
 
   /** Begins a transaction that takes effect only while this is held. */
@@ -159,7 +165,7 @@ export class Hold implements AsyncDisposable {
    */
   async reduce(): Promise<void> {
     if (this.#grant.isShared) throw new ArgumentError('hold', 'not within another', this.key);
-    this.#checkHeld();
+    this.throwIfOver();
     for (const inner of this.#inner ?? []) inner.#loseWith('released');
     try {
       await this.#place.keepLast(this.#lease.signal);
@@ -234,7 +240,7 @@ export class Hold implements AsyncDisposable {
 
   /** @throws HoldLostError, at once. */
   #send(success: readonly Operation[], options: CallOptions): Promise<TxnReply> {
-    this.#checkHeld();
+    this.throwIfOver();
     this.touch();
     const guarded: Txn = { compare: this.isOurs, success };
     return this.store.commit(guarded, { ...options, exactlyOnce: true });
@@ -265,11 +271,6 @@ export class Hold implements AsyncDisposable {
     } finally {
       this.#grant.onGone();
     }
-  }
-
-  #checkHeld(): void {
-    const reason = this.#releasing ? 'released' : this.lost;
-    if (reason) throw this.#lossBy(reason);
   }
 
   /** Others are told of the end of the lease by turns, and timers may be late; whoever looks knows at once. */
