@@ -5,6 +5,7 @@ import { RefusedError } from '../core/store/errors.js';
 import { keyId } from '../core/store/keys.js';
 import type {
   CallOptions,
+  KeyValue,
   Operation,
   Store,
   Txn,
@@ -14,10 +15,16 @@ import type {
 import { persist } from '../core/time/persist.js';
 import type { Claim } from './claim.js';
 import { JobCancelledError } from './job-cancelled-error.js';
-import { besides, cancelOf } from './queue-keys.js';
+import { allOf, besides, cancelOf } from './queue-keys.js';
 
 /** Where there are many jobs, the end of each waits for others: a watch for each would make that worse. In milliseconds. */
 const watchAfter = 1_000;
+
+/** What there was of a job at a revision: its record, and what is beside it. */
+export interface JobKeys {
+  readonly kvs: readonly KeyValue[];
+  readonly revision: bigint;
+}
 
 /** A job that is worked on: what is done with it is done only while it is. */
 export class ClaimHold extends Hold {
@@ -108,22 +115,24 @@ export class ClaimHold extends Hold {
    * Gives the job up, for others to take: who works on it is told by the signal. Does `operations` with it; where etcd refuses
    * those, the claim goes all the same.
    *
-   * @returns the revision at which that was done; `undefined` where it was not
+   * @returns the keys of the job, as they are then, by which it is claimed by us no more; `undefined` where that was refused
    * @throws the reason of the lease's signal: it goes with the lease.
    */
-  async giveBack(operations: readonly Operation[]): Promise<bigint | undefined> {
+  async giveBack(operations: readonly Operation[]): Promise<JobKeys | undefined> {
     this.lose('closed');
     const { lease, isOurs, keys, record } = this.#claim;
-    const success = [...operations, ...keys.map((key) => ({ delete: { key } }))];
+    // It may have gone before: by an attempt that got no answer, among others.
+    const look = { range: { ...allOf(record), keysOnly: true } };
+    const success = [...operations, ...keys.map((key) => ({ delete: { key } })), look];
     // If it was cancelled meanwhile, nobody is there to be told.
-    const failure = [{ delete: { key: cancelOf(record) } }];
+    const failure = [{ delete: { key: cancelOf(record) } }, look];
     let sent: Promise<TxnReply> | undefined;
     const send = (limit: CallOptions): Promise<TxnReply> =>
       (sent = lease.commit(this.store, { compare: isOurs, success, failure }, limit));
     try {
-      const { succeeded, revision } = await persist(send, lease.signal, lease.clock, lease.limitOf);
+      const { revision, replies } = await persist(send, lease.signal, lease.clock, lease.limitOf);
       this.#claim.removed(true);
-      return succeeded ? revision : undefined;
+      return { kvs: replies.at(-1)?.kvs ?? [], revision };
     } catch (error) {
       this.#claim.withdraw();
       // Who closes the session waits for it before that gives back its leases.

@@ -150,7 +150,7 @@ export class Claimant {
       attempt: (record.header.tried ?? 0) + found.tries,
       waited: began - since,
       ended: () => front.ended(job),
-      returned: (revision, isWritten) => front.returned(job, revision, isWritten),
+      returned: (keys) => front.returned(job, keys),
     };
   }
 }

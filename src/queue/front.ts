@@ -121,9 +121,9 @@ export class Front implements WatchListener {
     this.#laneOf(job.key)?.letGo(job, this.#session.clock.now());
   }
 
-  /** We have given back a job, at this revision: if it `isWritten`, its record is new. */
-  returned(job: Ready, revision: bigint, isWritten: boolean): void {
-    this.#laneOf(job.key)?.giveBack(job, revision, isWritten, this.#session.clock.now());
+  /** We have given back a job: these are its keys then. */
+  returned(job: Ready, keys: Parameters<Lane['giveBack']>[1]): void {
+    this.#laneOf(job.key)?.giveBack(job, keys, this.#session.clock.now());
     this.#onNews();
   }
 

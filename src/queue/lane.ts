@@ -1,5 +1,6 @@
 import { keyId } from '../core/store/keys.js';
 import type { KeyValue, RangeRequest } from '../core/store/store.js';
+import type { JobKeys } from './claim-hold.js';
 import type { Groups } from './groups.js';
 import { LanePages } from './lane-pages.js';
 import { OrderLines } from './order-lines.js';
@@ -94,13 +95,11 @@ export class Lane {
     job.toldIn = token;
   }
 
-  /** A job is claimed by us no more, at this revision: if it `isWritten`, its record is of that, too. */
-  giveBack(job: Ready, revision: bigint, isWritten: boolean, now: number): void {
+  /** A job is claimed by us no more: these are its keys then. */
+  giveBack(job: Ready, { kvs, revision }: JobKeys, now: number): void {
     if (job.toldIn >= revision) return;
-    job.claim = undefined;
-    if (isWritten) job.modified = revision;
-    job.toldIn = revision;
-    this.#offer(job, now);
+    const records = kvs.filter((kv) => this.#read(keyId(kv.key), kv, revision, now));
+    if (records.length === 0) this.drop(job, now);
   }
 
   /** A job could not be claimed, as it was told of at `toldIn`: until something new is told, it is not looked at. */
@@ -126,20 +125,7 @@ export class Lane {
     const found = new Set<string>();
     for (const kv of kvs) {
       const key = keyId(kv.key);
-      const record = this.#pages.recordOf(key);
-      if (key === record) {
-        found.add(key);
-        this.#free(this.#jobs.get(key), revision, now);
-      }
-      const known = this.#jobs.get(record);
-      // Our own claim may have come after this was read.
-      if (known && known.toldIn > revision) continue;
-      this.#set(key, kv, now);
-      const job = this.#jobs.get(record);
-      if (job) {
-        job.readAt = now;
-        job.toldIn = revision;
-      }
+      if (this.#read(key, kv, revision, now)) found.add(key);
     }
     const { from, to } = this.#pages.took(kvs, count, revision);
     for (const [key, job] of this.#jobs) {
@@ -160,6 +146,22 @@ export class Lane {
     job.isGone = true;
     const next = this.#lines.remove(job);
     if (next) this.#offer(next, now);
+  }
+
+  /** A key was there at a revision. Says whether it is a record. */
+  #read(key: string, kv: KeyValue, revision: bigint, now: number): boolean {
+    const record = this.#pages.recordOf(key);
+    const known = this.#jobs.get(record);
+    if (key === record) this.#free(known, revision, now);
+    // Our own claim may have come after this was read.
+    if (known && known.toldIn > revision) return key === record;
+    this.#set(key, kv, now);
+    const job = this.#jobs.get(record);
+    if (job) {
+      job.readAt = now;
+      job.toldIn = revision;
+    }
+    return key === record;
   }
 
   #set(key: string, kv: KeyValue, now: number): void {

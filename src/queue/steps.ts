@@ -1,6 +1,6 @@
 import type { Data } from '../core/store/keys.js';
 import type { Operation } from '../core/store/store.js';
-import type { ClaimHold } from './claim-hold.js';
+import type { ClaimHold, JobKeys } from './claim-hold.js';
 import { afterFailure, encodeRecord, type JobHeader, type JobRecord } from './job-record.js';
 import { type Found, freed, leaving, moved, nameOf } from './passage.js';
 import { besides, orderOf, type QueueKeys, restOf, triesOf } from './queue-keys.js';
@@ -15,8 +15,8 @@ export interface Taken {
   readonly waited: number;
   /** To be called where we have deleted its record. */
   readonly ended: () => void;
-  /** To be called where we have given it back at this revision. @param isWritten - whether its record was written anew with that */
-  readonly returned: (revision: bigint, isWritten: boolean) => void;
+  /** To be called where we have given it back: these are its keys then. */
+  readonly returned: (keys: JobKeys) => void;
 }
 
 /** For how long a job rests in its place. */
@@ -112,8 +112,8 @@ export async function giveBack(taken: Taken): Promise<void> {
     const before = encodeRecord({ ...header, tried: attempt - 1 }, value);
     steps.push({ put: { key: hold.record, value: before } });
   }
-  const revision = await hold.giveBack(steps);
-  if (revision !== undefined) taken.returned(revision, !isFirst);
+  const left = await hold.giveBack(steps);
+  if (left) taken.returned(left);
 }
 
 /** The same of several. In vain, they go with their lease. */

@@ -17,7 +17,7 @@ import {
   upTo,
 } from '../support/counted-queue.js';
 import { useEtcd } from '../support/etcd.js';
-import { override } from '../support/override.js';
+import { noAnswer, override } from '../support/override.js';
 
 const etcd = useEtcd();
 
@@ -160,43 +160,54 @@ describe('jobs that are taken before there is a handler for them', () => {
     expect(begun).toEqual(upTo(count));
   });
 
-  it('are begun in their order where they went back, though one of them was lost before, and nothing is told of that yet', async () => {
-    const go = deferred<void>();
-    let isLate = false;
-    const process = await etcd.connect({}, (store) =>
-      override(store, {
-        watch: (range, listener, options) =>
-          store.watch(
-            range,
-            {
-              events: (events) =>
-                void (isLate
-                  ? go.promise.then(() => listener.events(events))
-                  : listener.events(events)),
-              gap: (revision) => listener.gap(revision),
-              closed: (error) => listener.closed(error),
-            },
-            options,
-          ),
-      }),
-    );
-    const queue = process.queue<number>(etcd.name('queue'));
-    await queue.putMany(upTo(3));
-    const other = await etcd.connect();
-    await other.queue<number>(queue.name).next(patience);
-    await other.close(0);
-    const told = (jobs: readonly Job<number>[]): number[][] =>
-      jobs.map(({ value, attempt }) => [value, attempt]);
-    const taken = await queue.nextMany(2, patience);
-    expect(told(taken)).toEqual([
-      [0, 2],
-      [1, 1],
-    ]);
-    isLate = true;
-    await Promise.all(taken.map((job) => job.release()));
-    expect(told(await queue.nextMany(2, patience))).toEqual(told(taken));
-    go.resolve();
-  });
+  it.each(['arrives', 'is lost'] as const)(
+    'are begun in their order where they went back, though one of them was lost before, the answer to that %s, and nothing is told of it yet',
+    async (answer) => {
+      const go = deferred<void>();
+      let isLate = false;
+      let isLost = answer === 'is lost';
+      const process = await etcd.connect({}, (store) =>
+        override(store, {
+          watch: (range, listener, options) =>
+            store.watch(
+              range,
+              {
+                events: (events) =>
+                  void (isLate
+                    ? go.promise.then(() => listener.events(events))
+                    : listener.events(events)),
+                gap: (revision) => listener.gap(revision),
+                closed: (error) => listener.closed(error),
+              },
+              options,
+            ),
+          commit: async (txn, options) => {
+            const reply = await store.commit(txn, options);
+            if (!isLate || !isLost) return reply;
+            isLost = false;
+            throw noAnswer();
+          },
+        }),
+      );
+      const queue = process.queue<number>(etcd.name('queue'));
+      await queue.putMany(upTo(3));
+      const other = await etcd.connect();
+      await other.queue<number>(queue.name).next(patience);
+      await other.close(0);
+      const told = (jobs: readonly Job<number>[]): number[][] =>
+        jobs.map(({ value, attempt }) => [value, attempt]);
+      const taken = await queue.nextMany(2, patience);
+      expect(told(taken)).toEqual([
+        [0, 2],
+        [1, 1],
+      ]);
+      isLate = true;
+      await Promise.all(taken.map((job) => job.release()));
+      expect(isLost).toBe(false);
+      expect(told(await queue.nextMany(2, patience))).toEqual(told(taken));
+      go.resolve();
+    },
+  );
 
   it('go back before their consumer is closed, though they come when its handlers have ended', async () => {
     const { queue } = await counted(etcd);

@@ -1,23 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type Consumer,
-  isCoordinationError,
-  type Job,
-  type Jobs,
-  type Queue,
-  UnavailableError,
-} from '../../../src/index.js';
+import type { Consumer, Job, Jobs, Queue } from '../../../src/index.js';
 import { CALL_LIMIT, type Context } from './context.js';
 import { VISIBILITY, withdraw } from './handling.js';
-
-/** What a consumer told of a job. */
-interface Told {
-  readonly event: 'done' | 'failed' | 'lost';
-  readonly error?: unknown;
-}
-
-/** What became of a job. */
-type End = 'done' | 'dead' | 'returned';
+import { type End, type Hand, Told } from './told.js';
 
 /** Batches that a consumer works on at a time. */
 const CONCURRENCY = 2;
@@ -28,21 +13,9 @@ export function consumeBatches(
   queue: Queue<string>,
   size: number,
 ): Consumer<string> {
-  const waiting = new Map<Job<string>, (told: Told) => void>();
-  const told = (job: Job<string>): Promise<Told> =>
-    new Promise((resolve) => waiting.set(job, resolve));
-  const tell = (job: Job<string>, what: Told): void => {
-    waiting.get(job)?.(what);
-    waiting.delete(job);
-  };
-  const consumer = queue.consumeBatches((jobs) => work(context, queue, jobs, told), {
-    size,
-    concurrency: CONCURRENCY,
-  });
-  consumer.on('done', ({ job }) => tell(job, { event: 'done' }));
-  consumer.on('failed', ({ job, error }) => tell(job, { event: 'failed', error }));
-  consumer.on('lost', ({ job, error }) => tell(job, { event: 'lost', error }));
-  return consumer;
+  const told = new Told();
+  const handler = (jobs: Jobs<string>): Promise<void> => work(context, queue, jobs, told);
+  return told.by(queue.consumeBatches(handler, { size, concurrency: CONCURRENCY }));
 }
 
 /** Leaves most jobs to the consumer to end, ends some by itself, and fails now and then. */
@@ -50,7 +23,7 @@ async function work(
   { operations, random, store }: Context,
   queue: Queue<string>,
   jobs: Jobs<string>,
-  told: (job: Job<string>) => Promise<Told>,
+  told: Told,
 ): Promise<void> {
   const takes = random.chance(0.05)
     ? random.between(10, 200)
@@ -79,7 +52,7 @@ async function work(
     const ends = (): Promise<End> => {
       const hand = random.chance(0.02) ? handFor(job, random.chance(0.3)) : undefined;
       if (hand && random.chance(0.7)) hands.push(hand.end);
-      return endOf(job, told(job), hand);
+      return told.endOf(job, hand);
     };
     void operations.run('end job', call, ends, (reason) => ({ reason }));
   }
@@ -87,28 +60,6 @@ async function work(
   if (fails) throw new Error('failed');
 }
 
-/** An end that does not wait for the others. */
-interface Hand {
-  readonly how: End;
-  readonly end: Promise<void>;
-}
-
 function handFor(job: Job<string>, isDead: boolean): Hand {
   return isDead ? { how: 'dead', end: job.deadLetter('no use') } : { how: 'done', end: job.ack() };
-}
-
-/** What came of a job. @throws where it was not ended, or nobody knows. */
-async function endOf(job: Job<string>, told: Promise<Told>, hand?: Hand): Promise<End> {
-  const byHand = await hand?.end.then(
-    () => hand.how,
-    (reason: unknown) => ({ reason }),
-  );
-  const { event, error } = await told;
-  if (typeof byHand === 'string') return byHand;
-  if (event === 'done') return 'done';
-  const reason = byHand?.reason;
-  // It may have been ended all the same: that it is gone, or was given back, says nothing then.
-  if (reason instanceof UnavailableError && reason.outcome === 'unknown') throw reason;
-  if (event === 'failed') return job.isLastAttempt ? 'dead' : 'returned';
-  throw isCoordinationError(error) ? error : job.signal.reason;
 }

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, Queue, type Session } from '../../../src/index.js';
+import { type Consumer, type Job, type JobTxn, Queue, type Session } from '../../../src/index.js';
 import { jobOf } from '../checkers/jobs.js';
 import { BATCHES } from '../checkers/records.js';
 import { consumeBatches } from './batches.js';
 import { CALL_LIMIT, type Context, repeat, under } from './context.js';
 import { OPTIONS, VISIBILITY, withdraw } from './handling.js';
+import { type End, Told } from './told.js';
 
 /** How jobs are put, beside all else that processes do. */
 const BESIDE = {
@@ -52,9 +53,12 @@ export async function jobs(context: Context, session: Session): Promise<void> {
     );
   }
 
+  const told = new Told();
+  const consume = (queue: Queue<string>, concurrency: number): Consumer<string> =>
+    told.by(queue.consume((job) => work(context, queue, job, told), { concurrency }));
   const consumers = [
-    any.consume((job) => work(context, any, job), { concurrency: pace.concurrency }),
-    own.consume((job) => work(context, own, job)),
+    consume(any, pace.concurrency),
+    consume(own, 1),
     // Those of small batches, and of such that take several steps to end, go for the same jobs.
     ...[1, 8, 150].map((size) => consumeBatches(context, batches, size)),
   ];
@@ -77,11 +81,12 @@ export async function jobs(context: Context, session: Session): Promise<void> {
   await Promise.all(consumers.map((each) => each.close()));
 }
 
-/** Does a job, in one of the ways in which that may end. */
+/** Does a job, in one of the ways in which that may end: by itself, or by its consumer. */
 async function work(
   { operations, random, store }: Context,
   queue: Queue<string>,
   job: Job<string>,
+  told: Told,
 ): Promise<void> {
   const { value, attempt } = job;
   const token = Number(job.token);
@@ -108,13 +113,14 @@ async function work(
     if (!isDone) throw new Error('not ended');
   };
   if (random.chance(0.01)) return end('dead', () => job.deadLetter('no use'));
-  const done = `done/${value}`;
-  const put = { key: done, value: `${token}|${queue.name}` };
-  await end('done', () =>
-    job.ack({
-      txn: (txn) => txn.if({ key: done, target: 'create', to: 0n }).put(put.key, put.value),
-    }),
-  );
+  const key = `done/${value}`;
+  const prove = (txn: JobTxn): void => {
+    txn.if({ key, target: 'create', to: 0n }).put(key, `${token}|${queue.name}`);
+  };
+  if (random.chance(0.5)) return end('done', () => job.ack({ txn: prove }));
+  prove(job.effects);
+  const ends = (): Promise<End> => told.endOf(job);
+  void operations.run('end job', call, ends, (reason) => ({ reason }));
 }
 
 /** Waits until the queues have no jobs, or nothing becomes of them. */
