@@ -17,15 +17,12 @@ const booked = coordinator.queue<string>('examples/booked');
 // The first attempt fails; those behind it of the same account wait for it all the same.
 const order: number[] = [];
 const consumer = transfers.consume(
-  async (job) => {
-    const { account, amount } = job.value;
-    if (amount === 1 && job.attempt === 1) throw new Error('try again');
+  ({ value: { account, amount }, attempt, effects }) => {
+    if (amount === 1 && attempt === 1) throw new Error('try again');
     if (account === 'a') order.push(amount);
     // The end of the job, a write, and another job: all of it, once, and only while the job is ours.
-    await job.ack({
-      result: amount * 2,
-      txn: (txn) => txn.put(`examples/balance/${account}`, `${amount}`).enqueue(booked, account),
-    });
+    effects.put(`examples/balance/${account}`, `${amount}`).enqueue(booked, account);
+    return amount * 2;
   },
   { concurrency: 4 },
 );
