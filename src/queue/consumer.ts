@@ -259,8 +259,12 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     const { clock } = this.#session;
     const began = clock.now();
     // What its handler is about to end, without waiting for that, is not ended otherwise.
-    const endings = jobs.flatMap((job) => job.ending ?? []);
-    if (endings.length > 0) await Promise.all(endings);
+    const byHand = jobs.filter((job) => job.ending !== undefined);
+    if (byHand.length > 0) {
+      for (const job of byHand) await job.ending;
+      const failed = byHand.find((job) => job.isHeld && job.failure !== undefined);
+      if (failed && !('error' in ended)) return this.#finish(jobs, { error: failed.failure });
+    }
     const held = jobs.filter(({ isHeld }) => isHeld);
     const isOneByOne = jobs.length === 1 || 'error' in ended;
     const ends = isOneByOne

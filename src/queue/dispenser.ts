@@ -127,8 +127,10 @@ export class Dispenser {
   async tryTake(wait: WaitOptions, most: number, isHasty = false): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
     const scope = waitScope(wait, closing, clock, `queue ${this.#name}`);
+    const { signal } = scope;
     try {
-      return await this.#present.take(most, isHasty, scope.signal);
+      const known = isHasty ? await this.#present.takeSoon(most, signal) : [];
+      return known.length > 0 ? known : await this.#present.take(most, signal);
     } finally {
       scope.dispose();
       if (!this.#isBusy) this.#linger();

@@ -69,9 +69,9 @@ export class Front implements WatchListener {
     this.#lanes = Array.from({ length: priorities }, (_, i) => new Lane(keys, i, state.groups));
   }
 
-  /** Whether a watch tells of what changes. */
+  /** Whether watches tell of what changes. */
   get isLive(): boolean {
-    return this.#isLive;
+    return this.#isLive && this.#state.isFollowed;
   }
 
   /** Whether so few jobs are known, and no others are missing, that a watch may tell of what changes. */
@@ -82,7 +82,7 @@ export class Front implements WatchListener {
   /** Whether what is known was read so long ago that jobs may have come that are to be taken before. */
   get isOld(): boolean {
     const limit = this.isShort ? fresh : glances;
-    return !this.#isLive && this.#session.clock.now() - this.#glancedAt >= limit;
+    return !this.isLive && this.#session.clock.now() - this.#glancedAt >= limit;
   }
 
   /**
@@ -121,9 +121,10 @@ export class Front implements WatchListener {
     this.#laneOf(job.key)?.letGo(job, this.#session.clock.now());
   }
 
-  /** We have given back a job: these are its keys then. */
-  returned(job: Ready, keys: Parameters<Lane['giveBack']>[1]): void {
-    this.#laneOf(job.key)?.giveBack(job, keys, this.#session.clock.now());
+  /** We have given up a job: these are its keys then. Where they are not known, nothing is: it may be the next. */
+  returned(job: Ready, keys: Parameters<Lane['giveBack']>[1] | undefined): void {
+    if (keys) this.#laneOf(job.key)?.giveBack(job, keys, this.#session.clock.now());
+    else this.#loseTouch();
     this.#onNews();
   }
 
@@ -160,8 +161,7 @@ export class Front implements WatchListener {
    */
   async glance(signal: AbortSignal): Promise<void> {
     if (this.isShort) return this.follow(signal);
-    const due = Math.max(turn, share * this.#took);
-    const isDue = this.#session.clock.now() - this.#anewAt >= due;
+    const isDue = this.#session.clock.now() - this.#anewAt >= Math.max(turn, share * this.#took);
     const isAnew = isDue && !this.claimable().next().done;
     await this.#read(signal, isAnew ? 'anew' : 'glance');
   }
@@ -169,6 +169,8 @@ export class Front implements WatchListener {
   /** Has a watch tell of what changes, if all is known. @throws as `advance`. */
   async follow(signal: AbortSignal): Promise<void> {
     this.#throwFailure();
+    // What is read before that may miss what is true of the queue as a whole.
+    if (await this.#state.follow(signal)) this.unfollow();
     if (this.#catching) return abortable(this.#catching, signal);
     if (this.#isLive) return;
     this.unfollow();
@@ -222,8 +224,7 @@ export class Front implements WatchListener {
 
   closed(error: Error): void {
     this.#failure = error;
-    this.#loseTouch();
-    this.#onNews();
+    this.gap();
   }
 
   /** Tells once why the last watch was closed. */

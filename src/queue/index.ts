@@ -12,9 +12,10 @@ export {
   type Jobs,
 } from './consumer.js';
 export { DeadLetters, type Letters, type RedriveOptions } from './dead-letters.js';
-export { type AckOptions, Job, type NackOptions, type Skipped } from './job.js';
+export { type AckOptions, Job, type NackOptions } from './job.js';
 export { JobCancelledError } from './job-cancelled-error.js';
 export { JobFailedError } from './job-failed-error.js';
+export type { Skipped } from './job-maker.js';
 export type { Cancellation, Failure } from './job-record.js';
 export { JobTxn } from './job-txn.js';
 export type { ClaimView, JobState, JobView } from './job-view.js';

@@ -1,20 +1,19 @@
-import type { Codec } from '../core/codec.js';
 import { inParts } from '../core/in-parts.js';
 import { ArgumentError, ConflictError } from '../core/store/errors.js';
 import { wasRefused } from '../core/store/refusals.js';
 import type { Operation } from '../core/store/store.js';
-import type { Clock } from '../core/time/clock.js';
+import { deferred } from '../core/time/deferred.js';
 import { type Notes, tell } from '../core/trace.js';
 import { milliseconds, nonEmpty } from '../core/validate.js';
 import { ClaimHold } from './claim-hold.js';
 import { encodeResult } from './encode-result.js';
+import type { JobMaker } from './job-maker.js';
 import type { Failure } from './job-record.js';
 import { JobTxn } from './job-txn.js';
 import { nameOf, untold } from './passage.js';
-import { groupOf, orderOf, progressOf, type QueueKeys } from './queue-keys.js';
-import { type BackoffPolicy, delayAfter, type Exhausted, longestDelay } from './queue-options.js';
+import { groupOf, orderOf, progressOf } from './queue-keys.js';
+import { delayAfter, longestDelay } from './queue-options.js';
 import { again, blocking, buried, done, foundOf, giveBack, type Taken } from './steps.js';
-import type { Turns } from './turns.js';
 import { nameIn } from './unique.js';
 
 /** Jobs are acknowledged by so many steps in one transaction, with room for what else that has of etcd's 128. */
@@ -36,33 +35,6 @@ export interface NackOptions {
   readonly delay?: number;
 }
 
-/** A job that was given up, and deleted, so that what is in order with it goes on. */
-export interface Skipped {
-  readonly id: string;
-  /** What it was in order with. */
-  readonly orderKey: string;
-  /** Why its last attempt failed. */
-  readonly reason: string;
-}
-
-/** What jobs are made with. */
-export interface JobMaker<T> {
-  readonly name: string;
-  readonly keys: QueueKeys;
-  readonly codec: Codec<T>;
-  readonly attempts: number;
-  readonly backoff: BackoffPolicy;
-  readonly onExhausted: Exhausted;
-  /** Is told of a job that was given up for good. */
-  readonly onSkipped: (event: Skipped) => void;
-  readonly clock: Clock;
-  /** Whose effects have to do with those of others waits for them. */
-  readonly turns: Turns;
-  readonly maxBytes: number;
-  /** Bytes that a result may have; `undefined` where none is kept. */
-  readonly maxResultBytes: number | undefined;
-}
-
 /**
  * A job that was taken from a queue, to be worked on: then acknowledged (`ack`), or given back (`nack`). Nobody else gets it as
  * long as it is held; `signal` tells when it is not any more, and then whatever is done through it has no effect.
@@ -80,7 +52,8 @@ export class Job<T> implements AsyncDisposable {
   readonly #since: number;
   #value: { readonly decoded: T } | undefined;
   #effects: JobTxn | undefined;
-  #ending: Promise<unknown> | undefined;
+  #ending: Promise<void> | undefined;
+  #failure: unknown;
   #isDone = false;
 
   constructor(taken: Taken, maker: JobMaker<T>) {
@@ -177,13 +150,14 @@ export class Job<T> implements AsyncDisposable {
 
   /**
    * What is to take effect together with the acknowledgement, whoever makes that: writes of your own, conditions, jobs for this
-   * queue or another. It does so once, or not at all. So a handler need not wait for its acknowledgement itself.
+   * queue or another. It does so once, or not at all. So a handler need not wait for its acknowledgement itself. Once that is on
+   * its way, nothing can be added: that throws a `ClosedError`.
    *
    * @throws HoldLostError if the job is not ours any more.
    */
   get effects(): JobTxn {
     this.#taken.hold.throwIfOver();
-    this.#effects ??= new JobTxn();
+    this.#effects ??= new JobTxn(() => this.isHeld && !this.#ending);
     return this.#effects;
   }
 
@@ -199,14 +173,19 @@ export class Job<T> implements AsyncDisposable {
     if (add !== undefined && typeof add !== 'function') {
       throw new ArgumentError('txn', 'a function', add);
     }
-    const txn = new JobTxn(this.#effects);
+    const txn = new JobTxn();
     add?.(txn);
+    if (this.#effects) txn.include(this.#effects);
     const steps = txn.with(this.#done(result));
-    const conclude = (): Promise<boolean> => this.#taken.hold.conclude(steps);
-    const { turns } = this.#maker;
-    const end = txn.isEmpty ? conclude() : turns.take(txn.footprint, conclude);
-    const isDone = await this.#acked(end);
-    if (!isDone) throw new ConflictError(`a condition for the end of job ${this.id} does not hold`);
+    const { hold } = this.#taken;
+    const conclude = async (): Promise<boolean> => {
+      if (await hold.conclude(steps)) return true;
+      throw new ConflictError(`a condition for the end of job ${this.id} does not hold`);
+    };
+    // A sign of life, however long it waits.
+    hold.touch();
+    const end = txn.isEmpty ? conclude() : this.#maker.turns.take(txn.footprint, conclude);
+    await this.#acked(end);
   }
 
   /**
@@ -219,10 +198,14 @@ export class Job<T> implements AsyncDisposable {
     if (!(Array.isArray(jobs) && jobs.every((job) => job instanceof Job))) {
       throw new ArgumentError('jobs', 'an array of jobs', jobs);
     }
-    const plain = jobs.filter((job) => !job.#effects);
+    const acks = new Map<Job<unknown>, Promise<void>>();
+    const plain: Job<unknown>[] = [];
+    for (const job of new Set(jobs)) {
+      if (job.#effects?.isEmpty === false) acks.set(job, job.ack());
+      else plain.push(job);
+    }
     const ends = plain.map((job) => ({ job, steps: job.#taken.hold.ending(job.#done()) }));
     const together = stepsTogether / Math.max(1, ...ends.map(({ steps }) => steps.length));
-    const acks = new Map<Job<unknown>, Promise<void>>();
     for (const some of inParts(ends, Math.floor(together))) {
       const isDone = ClaimHold.concludeAll(
         some.map(({ job }) => job.#taken.hold),
@@ -230,8 +213,7 @@ export class Job<T> implements AsyncDisposable {
       );
       for (const { job } of some) acks.set(job, job.#ackWith(isDone));
     }
-    const all = jobs.map((job) => acks.get(job) ?? job.ack());
-    return await Promise.allSettled(all);
+    return await Promise.allSettled(jobs.map((job) => acks.get(job) as Promise<void>));
   }
 
   /**
@@ -268,9 +250,14 @@ export class Job<T> implements AsyncDisposable {
     return this.#taken.hold.remaining() > 0;
   }
 
-  /** Its end, as long as that is on its way: then it is known whether it is ours still. */
-  get ending(): Promise<unknown> | undefined {
+  /** Resolves when its end is over that is on its way, if there is one. */
+  get ending(): Promise<void> | undefined {
     return this.#ending;
+  }
+
+  /** What its last end failed with. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Whether we have acknowledged it. */
@@ -346,18 +333,19 @@ export class Job<T> implements AsyncDisposable {
     const { name, clock } = this.#maker;
     const told = (what: Notes['job']['event']): void =>
       tell('job', () => ({ name, event: what, worked: clock.now() - this.#since }));
-    const over = (): void => {
-      if (this.#ending === ending) this.#ending = undefined;
-    };
-    const ending = end.then(over, over);
-    this.#ending = ending;
+    const over = deferred<void>();
+    this.#ending = over.promise;
     try {
       const isDone = await end;
       if (isDone) told(event);
       return isDone;
     } catch (error) {
+      this.#failure = error;
       if (this.isLost) told('lost');
       throw error;
+    } finally {
+      if (this.#ending === over.promise) this.#ending = undefined;
+      over.resolve();
     }
   }
 }

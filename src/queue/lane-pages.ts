@@ -65,6 +65,7 @@ export class LanePages {
   /** What was read may be old. */
   forget(): void {
     this.isComplete = false;
+    this.bound = 0n;
     this.#cursor = this.#prefix;
   }
 

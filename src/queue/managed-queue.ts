@@ -8,7 +8,7 @@ import { type CancelOptions, cancel, type UnfinishedState } from './cancellation
 import { type Cleared, type ClearOptions, clear } from './clearing.js';
 import { DeadLetters } from './dead-letters.js';
 import { drained } from './drained.js';
-import type { Skipped } from './job.js';
+import type { Skipped } from './job-maker.js';
 import type { JobState, JobView } from './job-view.js';
 import { type JobPage, Listing, type PageOptions } from './listing.js';
 import { Outbox } from './outbox.js';

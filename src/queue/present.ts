@@ -18,19 +18,9 @@ export class Present {
     this.#track = track;
   }
 
-  /**
-   * Claims jobs if there are such that may be.
-   *
-   * @param isHasty - those that were known a moment ago will do
-   * @throws the reason of `signal`, RefusedError; or what ended a watch.
-   */
-  async take(most: number, isHasty: boolean, signal: AbortSignal): Promise<readonly Taken[]> {
+  /** Claims jobs if there are such that may be. @throws the reason of `signal`, RefusedError; or what ended a watch. */
+  async take(most: number, signal: AbortSignal): Promise<readonly Taken[]> {
     const front = this.#front;
-    if (isHasty) {
-      if (front.isOld) await front.glance(signal);
-      const known = await this.#takeKnown(most, signal);
-      if (known.length > 0) return known;
-    }
     // Where jobs are known that may be claimed, what is before them is left out.
     let isAll = front.claimable().next().done === true;
     for (let isMore = await front.refresh(signal); ; ) {
@@ -38,6 +28,17 @@ export class Present {
       if (taken.length > 0 || (!isMore && isAll)) return taken;
       isAll ||= !isMore;
       isMore = await (isMore ? front.advance(signal) : front.refresh(signal));
+    }
+  }
+
+  /** The same where those will do that were known a moment ago: gives none where that fails. */
+  async takeSoon(most: number, signal: AbortSignal): Promise<readonly Taken[]> {
+    try {
+      if (this.#front.isOld) await this.#front.glance(signal);
+      return await this.#takeKnown(most, signal);
+    } catch {
+      signal.throwIfAborted();
+      return [];
     }
   }
 

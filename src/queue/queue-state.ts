@@ -39,16 +39,20 @@ export class QueueState implements WatchListener {
     this.request = { key: keys.state, end: keys.ready, keysOnly: true };
   }
 
+  /** Whether a watch tells of changes, and what was before them is known. */
+  get isFollowed(): boolean {
+    return this.#held === undefined;
+  }
+
   /**
    * Has a watch tell of changes: what is read after this misses none. Says whether it has to be read.
    *
    * @throws the reason of `signal`, RefusedError.
    */
   async follow(signal: AbortSignal): Promise<boolean> {
-    if (this.#watch?.since !== undefined) return false;
     this.#watch ??= this.#session.store.watch(this.request, this);
-    await abortable(this.#watch.ready, signal);
-    return true;
+    if (this.#watch.since === undefined) await abortable(this.#watch.ready, signal);
+    return !this.isFollowed;
   }
 
   unfollow(): void {

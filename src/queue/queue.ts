@@ -20,7 +20,8 @@ import {
 } from './consumer.js';
 import { Dispenser } from './dispenser.js';
 import { Entrance } from './entrance.js';
-import { Job, type JobMaker } from './job.js';
+import { Job } from './job.js';
+import type { JobMaker } from './job-maker.js';
 import { Keeper, type Party } from './keeper.js';
 import { isLeft } from './left.js';
 import { ManagedQueue } from './managed-queue.js';
@@ -105,7 +106,7 @@ export class Queue<T> extends ManagedQueue<T> {
   }
 
   /**
-   * A step of a transaction that puts a job, for `ack({ txn })`: not with `dedupe.window`. Where there is one already with its `id`
+   * A step of a transaction that puts a job, for `effects` and `ack({ txn })`: not with `dedupe.window`. Where there is one already with its `id`
    * or `dedupe.key`, that step does nothing; the names of jobs that the transaction ends are free after it only.
    *
    * @throws ArgumentError, LimitError

@@ -15,8 +15,8 @@ export interface Taken {
   readonly waited: number;
   /** To be called where we have deleted its record. */
   readonly ended: () => void;
-  /** To be called where we have given it back: these are its keys then. */
-  readonly returned: (keys: JobKeys) => void;
+  /** To be called where it is not to be ours any more: these are its keys then, if that is known. */
+  readonly returned: (keys: JobKeys | undefined) => void;
 }
 
 /** For how long a job rests in its place. */
@@ -112,8 +112,12 @@ export async function giveBack(taken: Taken): Promise<void> {
     const before = encodeRecord({ ...header, tried: attempt - 1 }, value);
     steps.push({ put: { key: hold.record, value: before } });
   }
-  const left = await hold.giveBack(steps);
-  if (left) taken.returned(left);
+  let left: JobKeys | undefined;
+  try {
+    left = await hold.giveBack(steps);
+  } finally {
+    taken.returned(left);
+  }
 }
 
 /** The same of several. In vain, they go with their lease. */

@@ -13,7 +13,7 @@ export class Turns {
   take<T>(footprint: Footprint, step: () => Promise<T>): Promise<T> {
     this.#groups = this.#groups.filter(({ isOver }) => !isOver);
     const met = this.#groups.filter((group) => group.footprints.conflict(footprint));
-    const before = met.map((group) => group.over);
+    const before = met.map((group) => group.settled());
     const done = before.length === 0 ? step() : Promise.all(before).then(step);
     let last = this.#groups.at(-1);
     if (!last || last.size === together) this.#groups.push((last = new Group()));
@@ -33,7 +33,7 @@ class Group {
   }
 
   /** Resolves when those are over that are in it by now. */
-  get over(): Promise<unknown> {
+  settled(): Promise<unknown> {
     return Promise.all(this.#underWay);
   }
 

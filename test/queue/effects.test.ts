@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { deferred } from '../../src/core/time/deferred.js';
 import {
+  ClosedError,
   type Consumer,
   HoldLostError,
   Job,
@@ -324,5 +325,80 @@ describe('the effects of a job', () => {
     expect(told.map(([event]) => event)).toEqual(upTo(5).map(() => 'done'));
     const all = Object.fromEntries(upTo(5).map((value) => [value, ['', 1n]]));
     expect(await written(folder)).toEqual(all);
+  });
+
+  it('come with a job once that `Job.ackAll` gets twice', async () => {
+    const { queue } = await counted(etcd);
+    const key = etcd.name('effects');
+    await queue.putMany(upTo(3));
+    const [plain, other, gone] = await queue.nextMany(3, patience);
+    other?.effects.put(key, '');
+    await gone?.release();
+    const jobs = [plain, other, gone, plain, other, gone].flatMap((job) => job ?? []);
+    const acks = await Job.ackAll(jobs);
+    const is = ['fulfilled', 'fulfilled', 'rejected'];
+    expect(acks.map(({ status }) => status)).toEqual([...is, ...is]);
+    const { kvs } = await etcd.admin.read({ key });
+    expect(kvs.map(({ version }) => version)).toEqual([1n]);
+  });
+
+  it('cannot be added once the job is on its way to its end, but for where that fails', async () => {
+    let go = deferred<void>();
+    const { queue } = await counted(etcd, {}, (txn) => (ends(txn) > 0 ? go.promise : undefined));
+    const folder = `${etcd.name('effects')}/`;
+    await queue.put(1);
+    const job = await queue.next(patience);
+    const { effects } = job;
+    const bad = { key: folder, target: 'version', to: 5n } as const;
+    for (const fails of [true, false]) {
+      const ack = job.ack({ txn: (txn) => void (fails && txn.if(bad)) });
+      expect(() => effects.put(`${folder}late`, '')).toThrow(ClosedError);
+      expect(() => job.effects.enqueue(queue, 2)).toThrow(ClosedError);
+      go.resolve();
+      await ack.catch(() => {});
+      go = deferred();
+      if (fails) effects.put(`${folder}again`, '');
+    }
+    expect(() => effects.put(`${folder}late`, '')).toThrow(ClosedError);
+    expect(await written(folder)).toEqual({ again: ['', 1n] });
+    expect(await queue.tryNext(patience)).toBeUndefined();
+  });
+
+  it('put jobs of one order in the order of the jobs', async () => {
+    let count = 0;
+    const { coordinator, queue } = await counted(etcd, {}, (txn) => {
+      count += ends(txn) > 0 ? 1 : 0;
+      // Some are overtaken, if they can be.
+      return count % 10 === 0 ? new Promise((resolve) => setTimeout(resolve, 20)) : undefined;
+    });
+    const next = coordinator.queue<number>(etcd.name('queue'));
+    await queue.putMany(upTo(200));
+    const consumer = queue.consume(({ value, effects }) => {
+      effects.enqueue(next, value, { orderKey: `${value % 3}` });
+    });
+    await ended(queue, consumer, 200);
+    const got: number[] = [];
+    await next.consume(({ value }) => void got.push(value)).drain();
+    for (const key of upTo(3)) {
+      expect(got.filter((value) => value % 3 === key)).toEqual(
+        upTo(200).filter((value) => value % 3 === key),
+      );
+    }
+  });
+
+  it('fail the job where its handler did not wait for them, and they cannot be', async () => {
+    const { queue } = await counted(etcd, { attempts: 2, backoff: { type: 'fixed', delay: 1 } });
+    const key = etcd.name('effects');
+    await queue.putMany(upTo(2));
+    const consumer = queue.consumeBatches(
+      ([first]) => {
+        const bad = { key, target: 'version', to: 5n } as const;
+        if (first.value === 0) void first.ack({ txn: (txn) => txn.if(bad) }).catch(() => {});
+      },
+      { size: 1 },
+    );
+    const told = await ended(queue, consumer, 3);
+    const failed = ['failed', 0, expect.stringContaining('condition')];
+    expect(told).toEqual([failed, failed, ['done', 1]]);
   });
 });

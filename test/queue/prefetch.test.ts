@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { systemClock } from '../../src/core/time/clock.js';
 import { deferred } from '../../src/core/time/deferred.js';
 import { abortable } from '../../src/core/time/signals.js';
-import type { Job } from '../../src/index.js';
+import { type Job, type Session, WaitTimeoutError, type WatchEvent } from '../../src/index.js';
 import { Consumer, type JobSource, type Jobs } from '../../src/queue/consumer.js';
 import { Hand } from '../../src/queue/hand.js';
 import { VirtualClock } from '../../src/testing/index.js';
@@ -49,6 +49,31 @@ async function holding({ queue, claimed }: CountedQueue) {
     await queue.drained({ ...patience, signal: held.signal }).catch(() => {});
   }
   return { consumer, begun, go, count };
+}
+
+/** A process that hears of nothing, and gets no answer so many times, once that `isOn`. */
+async function lateProcess() {
+  const late = { isOn: false, answers: 0, lost: 0, go: deferred<void>() };
+  const process = await etcd.connect({ session: { ttl: 2_000 } }, (store) =>
+    override(store, {
+      watch: (range, listener, options) => {
+        const events = (changes: readonly WatchEvent[]): void =>
+          void (late.isOn
+            ? late.go.promise.then(() => listener.events(changes))
+            : listener.events(changes));
+        const gap = (revision: bigint): void => listener.gap(revision);
+        const closed = (error: Error): void => listener.closed(error);
+        return store.watch(range, { events, gap, closed }, options);
+      },
+      commit: async (txn, options) => {
+        const reply = await store.commit(txn, options);
+        if (!late.isOn || late.lost >= late.answers) return reply;
+        late.lost += 1;
+        throw noAnswer();
+      },
+    }),
+  );
+  return { process, late };
 }
 
 describe('jobs that are taken before there is a handler for them', () => {
@@ -160,52 +185,36 @@ describe('jobs that are taken before there is a handler for them', () => {
     expect(begun).toEqual(upTo(count));
   });
 
-  it.each(['arrives', 'is lost'] as const)(
-    'are begun in their order where they went back, though one of them was lost before, the answer to that %s, and nothing is told of it yet',
+  it.each(['arrives', 'is lost', 'is lost with the session'] as const)(
+    'are begun in their order where they went back, the answer to that %s, and nothing is told of it yet',
     async (answer) => {
-      const go = deferred<void>();
-      let isLate = false;
-      let isLost = answer === 'is lost';
-      const process = await etcd.connect({}, (store) =>
-        override(store, {
-          watch: (range, listener, options) =>
-            store.watch(
-              range,
-              {
-                events: (events) =>
-                  void (isLate
-                    ? go.promise.then(() => listener.events(events))
-                    : listener.events(events)),
-                gap: (revision) => listener.gap(revision),
-                closed: (error) => listener.closed(error),
-              },
-              options,
-            ),
-          commit: async (txn, options) => {
-            const reply = await store.commit(txn, options);
-            if (!isLate || !isLost) return reply;
-            isLost = false;
-            throw noAnswer();
-          },
-        }),
-      );
+      const { process, late } = await lateProcess();
       const queue = process.queue<number>(etcd.name('queue'));
       await queue.putMany(upTo(3));
       const other = await etcd.connect();
       await other.queue<number>(queue.name).next(patience);
       await other.close(0);
+      // Who has waited in vain is told of what comes.
+      await queue.pause('for a moment');
+      await expect(queue.next({ timeout: 50 })).rejects.toThrow(WaitTimeoutError);
+      await queue.resume();
       const told = (jobs: readonly Job<number>[]): number[][] =>
         jobs.map(({ value, attempt }) => [value, attempt]);
+      // One of them was lost before: that is written with its end.
       const taken = await queue.nextMany(2, patience);
       expect(told(taken)).toEqual([
         [0, 2],
         [1, 1],
       ]);
-      isLate = true;
-      await Promise.all(taken.map((job) => job.release()));
-      expect(isLost).toBe(false);
+      late.answers = { arrives: 0, 'is lost': 1, 'is lost with the session': Infinity }[answer];
+      late.isOn = true;
+      const released = Promise.allSettled(taken.map((job) => job.release()));
+      await vi.waitFor(() => expect(late.lost > 0 || late.answers === 0).toBe(true), patience);
+      if (late.answers > 1) await etcd.admin.revoke(process.session.id);
+      await released;
+      late.answers = 0;
       expect(told(await queue.nextMany(2, patience))).toEqual(told(taken));
-      go.resolve();
+      late.go.resolve();
     },
   );
 
@@ -302,7 +311,15 @@ describe('jobs that are taken before there is a handler for them', () => {
     const jobs = await queue.nextMany(3, patience);
     const [, second] = jobs;
     await second?.release();
-    const session = (await etcd.connect()).session;
+    const { clock, closing } = (await etcd.connect()).session;
+    // No handler is ever late.
+    const timeless = {
+      ...clock,
+      now: () => 0,
+      sleep: clock.sleep.bind(clock),
+      after: () => () => {},
+    };
+    const session = { clock: timeless, closing, track: <W>(work: W): W => work };
     const given = [jobs.map((job) => [job] as const)];
     const source = {
       size: 1,
@@ -311,12 +328,8 @@ describe('jobs that are taken before there is a handler for them', () => {
       isLeft: () => Promise.resolve(false),
     };
     const begun: number[] = [];
-    const consumer = new Consumer<number>(
-      session,
-      source,
-      ([job]) => void begun.push(job.value),
-      {},
-    );
+    const handler = ([job]: Jobs<number>): void => void begun.push(job.value);
+    const consumer = new Consumer(session as unknown as Session, source, handler, {});
     await consumer.drain();
     expect(begun).toEqual([0, 2]);
   });

@@ -320,6 +320,55 @@ describe('a consumer that drains', () => {
     expect(done).toEqual(values);
     expect(reads()).toBeLessThan(50);
   });
+
+  it('takes a job of a group as soon as that has room again', async () => {
+    const options = { groupConcurrency: 1 };
+    const [ours, theirs] = await Promise.all([etcd.connect(), etcd.connect()]);
+    const jobs = ours.queue<string>(etcd.name('queue'), options);
+    await jobs.put('first', { group: 'g', priority: 0 });
+    const first = await theirs.queue<string>(jobs.name, options).next(patience);
+    await jobs.put('second', { group: 'g', priority: 0 });
+    await jobs.putMany(Array.from({ length: 400 }, (_, i) => `${i}`));
+    const done: string[] = [];
+    const consumer = jobs.consume(async (job) => {
+      done.push(job.value);
+      await job.ack();
+      if (job.value === '100') await first.ack();
+    });
+    await consumer.drain();
+    expect(done).toHaveLength(401);
+    expect(done.indexOf('second')).toBeLessThan(400);
+  });
+});
+
+describe('a queue that is paused', () => {
+  it.each([
+    ['drains it', (consumer: Consumer<number>) => consumer.drain(), () => undefined],
+    ['has looked before', () => undefined, (jobs: Queue<number>) => jobs.tryNext()],
+  ] as const)('is heeded by who %s', async (_, drain, look) => {
+    const [ours, theirs] = await Promise.all([etcd.connect(), etcd.connect()]);
+    const jobs = ours.queue<number>(etcd.name('queue'));
+    await jobs.putMany(Array.from({ length: 500 }, (_each, i) => i));
+    await (await look(jobs))?.ack();
+    const done: number[] = [];
+    const consumer = jobs.consume(async (job) => {
+      done.push(job.value);
+      await job.ack();
+      if (done.length === 100) await theirs.queue<number>(jobs.name).pause('for now');
+    });
+    const drained = drain(consumer);
+    await vi.waitFor(() => expect(done.length).toBeGreaterThanOrEqual(100), patience);
+    // Until nothing was begun for a while.
+    for (let last = 0; last < done.length; ) {
+      last = done.length;
+      for (let i = 0; i < 100; i += 1) await etcd.count(`queue/${jobs.name}/ready/`);
+    }
+    expect(done.length).toBeLessThan(490);
+    await jobs.resume();
+    await drained;
+    await jobs.drained(patience);
+    await consumer.close();
+  });
 });
 
 describe('a queue in which thousands are worked on', () => {

@@ -200,6 +200,29 @@ it('leaves no mark at a job that was cancelled after its time was over, and befo
   expect(kvs.map(({ key }) => key.toString())).toEqual([]);
 });
 
+it('keeps a job whose end waits for that of another: that is a sign of life', async () => {
+  const ends = new Gate();
+  const decorate = (store: Store): Store =>
+    override(store, {
+      commit: async (txn, options) => {
+        if (has('delete', txn)) await new Promise<void>((resolve) => ends.pass(resolve));
+        return store.commit(txn, options);
+      },
+    });
+  const jobs = (await etcd.connect({ decorate })).queue<string>('jobs', { visibility: 1_000 });
+  await jobs.putMany(['a', 'b']);
+  const both = await jobs.nextMany(2);
+  expect(both).toHaveLength(2);
+  await etcd.advance(700);
+  ends.hold();
+  const acks = both.map((job) => job.ack({ txn: (txn) => txn.put('last', job.value) }));
+  await etcd.advance(700);
+  await ends.letGo();
+  await Promise.all(acks);
+  const { kvs } = await etcd.store.read({ key: 'last' });
+  expect(kvs[0]?.value.toString()).toBe('b');
+});
+
 it.each([
   { end: 'ack', told: 'done', isLate: false },
   { end: 'ack', told: 'done', isLate: true },

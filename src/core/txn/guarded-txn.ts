@@ -35,8 +35,7 @@ export class GuardedTxn extends StepList {
 
   /** Reads a key or range, as of the steps before it. */
   read(range: RangeRequest): this {
-    this.steps.push({ range });
-    return this;
+    return this.add({ success: [{ range }] });
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Data, KeyRange } from '../store/keys.js';
-import type { Compare, Operation } from '../store/store.js';
+import type { Compare, Operation, Txn } from '../store/store.js';
 
 /** Steps of a transaction that are gathered one by one, and the conditions on which they are done. */
 export abstract class StepList {
@@ -8,19 +8,22 @@ export abstract class StepList {
 
   /** Adds conditions of your own: if one fails, nothing is done. */
   if(...conditions: readonly Compare[]): this {
-    this.conditions.push(...conditions);
-    return this;
+    return this.add({ compare: conditions });
   }
 
   /** Writes a key. */
   put(key: Data, value: Data): this {
-    this.steps.push({ put: { key, value } });
-    return this;
+    return this.add({ success: [{ put: { key, value } }] });
   }
 
   /** Deletes a key, or with `end` a range. */
   delete(key: Data, end?: KeyRange['end']): this {
-    this.steps.push({ delete: end === undefined ? { key } : { key, end } });
+    return this.add({ success: [{ delete: end === undefined ? { key } : { key, end } }] });
+  }
+
+  protected add({ compare = [], success = [] }: Txn): this {
+    this.conditions.push(...compare);
+    this.steps.push(...success);
     return this;
   }
 }
