@@ -1,5 +1,6 @@
 import { subscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openJobs } from './queue-jobs.js';
 
 /** Milliseconds between what a consumer tells of itself: too seldom to cost anything. */
@@ -10,6 +11,8 @@ export interface QueueConsumerTask {
   readonly endpoint: string;
   readonly name: string;
   readonly concurrency: number;
+  /** Milliseconds for which a handler waits for something else; 0: it ends at once. */
+  readonly handling: number;
 }
 
 /** What one process, or all of them, did so far. */
@@ -22,7 +25,7 @@ export interface ClaimCounts {
 
 /** Consumes a queue from when its parent says so until that disconnects, and tells it what it does. */
 export async function queueConsumer(task: QueueConsumerTask): Promise<ClaimCounts> {
-  const { endpoint, name, concurrency } = task;
+  const { endpoint, name, concurrency, handling } = task;
   const broker = await openJobs(endpoint);
   const queue = broker.queue(name);
   const counts = { handled: 0, won: 0, lost: 0 };
@@ -33,7 +36,11 @@ export async function queueConsumer(task: QueueConsumerTask): Promise<ClaimCount
   process.send?.(counts);
   await once(process, 'message');
 
-  const consumer = queue.consume(async () => void (counts.handled += 1), { concurrency });
+  const handler = async (): Promise<void> => {
+    if (handling > 0) await sleep(handling);
+    counts.handled += 1;
+  };
+  const consumer = queue.consume(handler, { concurrency });
   let told = '';
   const telling = setInterval(() => {
     const now = JSON.stringify(counts);

@@ -13,6 +13,8 @@ export interface QueueProcessesTask {
   readonly processes: number;
   /** Jobs that each has at once. */
   readonly concurrency: number;
+  /** Milliseconds for which a handler waits for something else; 0: it ends at once. */
+  readonly handling: number;
   /** Jobs that each process has done before the clock starts: new processes are slow, and those of a user live long. */
   readonly warmUp: number;
   /** Jobs that are there then. */
@@ -32,7 +34,7 @@ export interface QueueProcessesReport {
 
 /** Lets processes consume one queue, each on a connection of its own. */
 export async function queueProcesses(task: QueueProcessesTask): Promise<QueueProcessesReport> {
-  const { endpoint, processes, concurrency, single } = task;
+  const { endpoint, processes, concurrency, handling, single } = task;
   const early = task.warmUp * processes;
   const jobs = early + task.jobs;
   const broker = await openJobs(endpoint);
@@ -40,7 +42,7 @@ export async function queueProcesses(task: QueueProcessesTask): Promise<QueuePro
   const queue = broker.queue(name);
   const values = valuesOf(jobs);
   for (let i = 0; i < jobs; i += group) await queue.putMany(values.slice(i, i + group));
-  await using team = await Team.start(processes, { endpoint, name, concurrency });
+  await using team = await Team.start(processes, { endpoint, name, concurrency, handling });
 
   team.consume();
   await team.handled(early);
