@@ -259,11 +259,10 @@ export class Consumer<T> extends Emitter<ConsumerEvents<T>> implements AsyncDisp
     const { clock } = this.#session;
     const began = clock.now();
     // What its handler is about to end, without waiting for that, is not ended otherwise.
-    const byHand = jobs.filter((job) => job.ending !== undefined);
-    if (byHand.length > 0) {
-      for (const job of byHand) await job.ending;
-      const failed = byHand.find((job) => job.isHeld && job.failure !== undefined);
-      if (failed && !('error' in ended)) return this.#finish(jobs, { error: failed.failure });
+    if (jobs.some((job) => job.ending !== undefined)) {
+      const failures = await Promise.all(jobs.map(async (job) => await job.ending));
+      const error = failures.find((failure, i) => failure !== undefined && jobs[i]?.isHeld);
+      if (error !== undefined && !('error' in ended)) return this.#finish(jobs, { error });
     }
     const held = jobs.filter(({ isHeld }) => isHeld);
     const isOneByOne = jobs.length === 1 || 'error' in ended;

@@ -52,8 +52,7 @@ export class Job<T> implements AsyncDisposable {
   readonly #since: number;
   #value: { readonly decoded: T } | undefined;
   #effects: JobTxn | undefined;
-  #ending: Promise<void> | undefined;
-  #failure: unknown;
+  #ending: Promise<unknown> | undefined;
   #isDone = false;
 
   constructor(taken: Taken, maker: JobMaker<T>) {
@@ -250,14 +249,9 @@ export class Job<T> implements AsyncDisposable {
     return this.#taken.hold.remaining() > 0;
   }
 
-  /** Resolves when its end is over that is on its way, if there is one. */
-  get ending(): Promise<void> | undefined {
+  /** Its end, where one is on its way: resolves when that is over, with what it failed with, or `undefined`. */
+  get ending(): Promise<unknown> | undefined {
     return this.#ending;
-  }
-
-  /** What its last end failed with. */
-  get failure(): unknown {
-    return this.#failure;
   }
 
   /** Whether we have acknowledged it. */
@@ -333,19 +327,20 @@ export class Job<T> implements AsyncDisposable {
     const { name, clock } = this.#maker;
     const told = (what: Notes['job']['event']): void =>
       tell('job', () => ({ name, event: what, worked: clock.now() - this.#since }));
-    const over = deferred<void>();
+    const over = deferred<unknown>();
+    let failure: unknown;
     this.#ending = over.promise;
     try {
       const isDone = await end;
       if (isDone) told(event);
       return isDone;
     } catch (error) {
-      this.#failure = error;
+      failure = error;
       if (this.isLost) told('lost');
       throw error;
     } finally {
       if (this.#ending === over.promise) this.#ending = undefined;
-      over.resolve();
+      over.resolve(failure);
     }
   }
 }

@@ -401,4 +401,30 @@ describe('the effects of a job', () => {
     const failed = ['failed', 0, expect.stringContaining('condition')];
     expect(told).toEqual([failed, failed, ['done', 1]]);
   });
+
+  it('do not fail the job for what its handler has caught, where it ends it once more without waiting', async () => {
+    const { queue } = await counted(etcd);
+    const key = etcd.name('effects');
+    await queue.putMany(upTo(2));
+    const consumer = queue.consumeBatches(async (jobs) => {
+      const [first] = jobs;
+      const bad = { key, target: 'version', to: 5n } as const;
+      await expect(first.ack({ txn: (txn) => txn.if(bad) })).rejects.toThrow(/condition/);
+      const claims = `queue/${queue.name}/ready/${jobs.at(-1)?.id}!c`;
+      if (jobs.length > 1) {
+        await etcd.admin.commit({
+          success: [{ delete: { key: `${claims}/`, end: `${claims}0` } }],
+        });
+      }
+      void Job.ackAll(jobs);
+    });
+    const told = listen(consumer);
+    await nothingIsLeft(etcd, queue);
+    await consumer.close();
+    expect(told.filter(([event]) => event === 'failed')).toEqual([]);
+    expect(told.filter(([event]) => event === 'done').toSorted(([, a], [, b]) => a - b)).toEqual([
+      ['done', 0],
+      ['done', 1],
+    ]);
+  });
 });
