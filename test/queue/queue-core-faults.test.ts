@@ -10,6 +10,7 @@ import {
   RefusedError,
   type Store,
   type Txn,
+  UnavailableError,
 } from '../../src/index.js';
 import { Admission } from '../../src/queue/admission.js';
 import { Affinity } from '../../src/queue/affinity.js';
@@ -55,6 +56,37 @@ async function readQueue(
   );
   return { jobs: coordinator.queue<number>(name), reads: () => reads };
 }
+
+/** Whether it puts a job, at whatever depth. */
+const putsJobs = ({ success = [] }: Txn): boolean =>
+  success.some((step) =>
+    'txn' in step
+      ? putsJobs(step.txn)
+      : 'put' in step && String(step.put.key).includes('/ready/5-'),
+  );
+
+describe('jobs that are put together', () => {
+  it.each(['applied', 'unknown', 'not-applied'] as const)(
+    'are told to be put only where all are: one part is, and another %s',
+    async (last) => {
+      let parts = 0;
+      const coordinator = await etcd.connect({}, (store) =>
+        override(store, {
+          commit: (txn, options) => {
+            if (!putsJobs(txn)) return store.commit(txn, options);
+            parts += 1;
+            const failure = { endpoint: 'test', status: 'DEADLINE_EXCEEDED', message: 'no answer' };
+            return Promise.reject(new UnavailableError(parts > 1 ? last : 'applied', [failure]));
+          },
+        }),
+      );
+      const jobs = coordinator.queue<number>(etcd.name('queue'));
+      const values = Array.from({ length: 150 }, (_, i) => i);
+      await expect(jobs.putMany(values)).rejects.toMatchObject({ outcome: last });
+      expect(parts).toBeGreaterThan(1);
+    },
+  );
+});
 
 describe('who gives up taking a job', () => {
   it('has not tried it, though the claim came through', async () => {
