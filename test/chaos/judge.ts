@@ -177,7 +177,7 @@ export function tooSeldom(
     jobs: [
       ['jobs done', of('jobs', 'done'), jobs ?? least(4_000)],
       ['jobs begun again', of('jobs', 'begun again'), least(5)],
-      ['jobs ended with others', of('jobs', 'ended with others'), least(1_000)],
+      ['jobs ended with others', of('jobs', 'ended with others'), least(300)],
       ['jobs of batches begun again', of('jobs', 'begun again in batches'), least(5)],
       ['jobs given up', of('jobs', 'given up'), longer ? least(1) : 0],
       ['jobs in the order of their puts', of('jobs', 'in order'), least(100)],

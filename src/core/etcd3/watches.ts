@@ -109,9 +109,10 @@ export class Watches implements StreamUser<IWatchRequest, WatchReply> {
     else if (id !== noWatch) {
       const target = this.#asked.get(id);
       if (!target) this.#end(id);
-      else if (events.length > 0) target.deliver(events, isPart);
       // etcd says this of one watch, and not of a stream, only when the watch has had everything.
-      else target.progress(reply.revision);
+      else if (events.length === 0) target.progress(reply.revision);
+      else if (target.lacks(events)) this.#askAgain(target);
+      else target.deliver(events, isPart);
     }
   }
 

@@ -21,6 +21,8 @@ export class WatchTarget {
   readonly #fromNow: boolean;
   /** Whether what comes next may be past at etcd: at first as far as we know, and always when it is resumed. */
   #isLate: boolean;
+  /** Whether etcd has told of anything since it was asked on the present stream. */
+  #isHeard = false;
   readonly #subscriptions = new Set<Subscription>();
   #partial: WatchEvent[] = [];
   /** From where on what comes next was compacted, until it is known up to where. */
@@ -79,6 +81,16 @@ export class WatchTarget {
   }
 
   /**
+   * Whether what etcd tells first lacks what was before, though it was asked for: etcd begins to send before it has noted that.
+   * Asked again it does not lack it, if etcd has it still; so this is said once only.
+   */
+  lacks(events: readonly WatchEvent[]): boolean {
+    const isFirst = !this.#isHeard;
+    this.#isHeard = true;
+    return isFirst && this.request.prev_kv === true && events.some(isWithoutPrevious);
+  }
+
+  /**
    * Hands out new events; a message split in fragments only when its last part has come. What was delivered before is
    * left out: no server should, but etcd up to 3.4.23 repeats events at times.
    */
@@ -104,6 +116,7 @@ export class WatchTarget {
   /** The stream broke: what was half received comes again. */
   lost(): void {
     this.id = '';
+    this.#isHeard = false;
     this.#partial = [];
   }
 
@@ -203,6 +216,11 @@ function follows({ kv }: WatchEvent, i: number, events: readonly WatchEvent[]): 
   const before = events[i - 1]?.kv;
   if (kv.modRevision !== before?.modRevision) return kv.modRevision > (before?.modRevision ?? 0n);
   return !kv.key.equals(before.key);
+}
+
+/** Whether there was something before, and etcd does not say what. */
+function isWithoutPrevious({ type, kv, previous }: WatchEvent): boolean {
+  return !previous && (type === 'delete' || kv.version > 1n);
 }
 
 /** A listener that throws disturbs no other: its error surfaces as an uncaught exception of its own. */

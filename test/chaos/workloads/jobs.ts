@@ -9,14 +9,14 @@ import { type End, Told } from './told.js';
 
 /** How jobs are put, beside all else that processes do. */
 const BESIDE = {
-  /** Times a second. */
-  rate: 2,
+  /** Times a second: enough for the queues, and not so much that all else is only slow. */
+  rate: 1,
   /**
    * Up to so many are put at a time, unless there are so many keys of jobs that wait or are worked on: all are to be done in the
    * end, however slow the machine is, and those that one process does one by one take their time.
    */
-  any: { together: 80, enough: 1_500 },
-  batches: { together: 80, enough: 1_000 },
+  any: { together: 40, enough: 1_000 },
+  batches: { together: 40, enough: 700 },
   own: { together: 10, enough: 100 },
   concurrency: 16,
 };

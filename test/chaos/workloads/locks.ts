@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Hold, type Lock, Mutex, type Session, type WaitOptions } from '../../../src/index.js';
 import { now } from '../history.js';
-import type { Call } from '../operations.js';
+import type { Call, Operations } from '../operations.js';
 import { CALL_LIMIT, type Context, generation, givenUp, lossOf, WAIT } from './context.js';
 
 const LIST_LIFE = 1_000;
@@ -25,7 +25,7 @@ export function tellLosses({ operations }: Context, lock: string, locks: readonl
 
 /** Takes something, has something done under it, and gives it back. */
 export async function taking<H extends Hold>(
-  { operations, setup }: Context,
+  { operations }: Context,
   session: Session,
   life: AbortSignal,
   { call, take, work }: Turn<H>,
@@ -39,17 +39,26 @@ export async function taking<H extends Hold>(
     ({ token }) => ({ ...call, token: Number(token), lease: String(session.id) }),
   );
   if (!hold) return;
-  const token = Number(hold.token);
   try {
     await work(hold);
   } finally {
-    await operations.run(
-      'release',
-      { lock, ...(mode && { mode }), token, limit: setup.ttl },
-      () => hold.release(),
-      (held) => ({ held, token }),
-    );
+    await release(operations, hold, { lock, ...(mode && { mode }) });
   }
+}
+
+/** Gives it back: until its lease is over, or etcd, which may go on renewing that, has answered as it has to any write. */
+export async function release(
+  operations: Operations,
+  hold: Hold,
+  call: Turn<Hold>['call'],
+): Promise<void> {
+  const token = Number(hold.token);
+  await operations.run(
+    'release',
+    { ...call, token, limit: CALL_LIMIT },
+    () => hold.release(),
+    (held) => ({ held, token }),
+  );
 }
 
 /** Takes a lock, has something done under it, and gives it back: again and again while the session lives. */

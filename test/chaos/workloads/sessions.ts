@@ -3,7 +3,7 @@ import { connect, Session } from '../../../src/index.js';
 import { circle, stage } from './barriers.js';
 import { CALL_LIMIT, type Context } from './context.js';
 import { terms } from './elections.js';
-import { listAppends, vaultUpdates } from './locks.js';
+import { listAppends, release, vaultUpdates } from './locks.js';
 import { permits } from './permits.js';
 import { readersAndWriters } from './shared.js';
 
@@ -77,15 +77,7 @@ export async function visits(context: Context): Promise<void> {
       () => mutex.tryAcquire({ timeout: 3_000 }),
       (won) => ({ lease, ...(won && { token: Number(won.token) }) }),
     );
-    if (hold && random.chance(0.5)) {
-      const token = Number(hold.token);
-      await operations.run(
-        'release',
-        { lock, token, limit: setup.ttl },
-        () => hold.release(),
-        (held) => ({ held, token }),
-      );
-    }
+    if (hold && random.chance(0.5)) await release(operations, hold, { lock });
     await operations.run('close', { lease, limit: CALL_LIMIT + 5_000 }, () => coordinator.close());
   }
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Hold, ReadWriteLock, type Session } from '../../../src/index.js';
 import { type Context, givenUp } from './context.js';
-import { taking, tellLosses } from './locks.js';
+import { release, taking, tellLosses } from './locks.js';
 import { mark } from './marks.js';
 
 const lock = 'shared';
@@ -12,7 +12,7 @@ export async function readersAndWriters(
   session: Session,
   life: AbortSignal,
 ): Promise<void> {
-  const { random, operations, setup } = context;
+  const { random, operations } = context;
   const rw = new ReadWriteLock(session, lock);
   tellLosses(context, lock, [rw.read, rw.upgradeable, rw.write]);
   const timeout = (): number => (random.chance(0.1) ? random.between(20, 300) : 8_000);
@@ -44,13 +44,7 @@ export async function readersAndWriters(
     );
     if (!upgraded) return;
     await held(upgraded, 'write');
-    const given = { ...call, mode: 'write', limit: setup.ttl };
-    await operations.run(
-      'release',
-      given,
-      () => upgraded.release(),
-      (was) => ({ held: was }),
-    );
+    await release(operations, upgraded, { lock, mode: 'write' });
     await mark(context, hold, { lock, mode: 'upgradeable' });
   }
 

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { FaultProxy } from '../../../src/embed/index.js';
 import type { Init } from '../../../src/embed/server/wire/codec.js';
 import type { WatchResponse } from '../../../src/embed/server/wire/watch.js';
-import { ArgumentError, RefusedError } from '../../../src/index.js';
+import { ArgumentError, RefusedError, type WatchEvent } from '../../../src/index.js';
 import { waitFor } from '../../../src/testing/wait-for.js';
 import { useEtcd } from '../../support/etcd.js';
 import { type Listening, listen } from '../../support/listen.js';
@@ -170,6 +170,62 @@ it('asks for the past from one revision before, once more where etcd turns out t
   expect(late.seen).toEqual(['10', '11']);
   expect(starts()).toEqual([11, 10, 9, 6]);
   expect(streams[0]?.cancels).toEqual([`${idOf(streams[0], 1)}`]);
+});
+
+it('asks once more where etcd does not say at first what was before', async () => {
+  const updated = (watchId: bigint, revision: number, before?: number): Init<WatchResponse> => {
+    const pair = (at: number) => ({ key: 'k', value: `${at}`, createRevision: 1, modRevision: at });
+    const prevKv = before && { ...pair(before), version: 1 };
+    const event = { type: 0, kv: { ...pair(revision), version: 2 }, ...(prevKv && { prevKv }) };
+    return { header: { revision: 1_000 }, watchId, events: [event] };
+  };
+  const { endpoint, streams } = await startWatchServer(etcd);
+  const told: unknown[] = [];
+  const events = (all: readonly WatchEvent[]): void => {
+    for (const { kv, previous } of all) told.push([kv.modRevision, previous?.modRevision]);
+  };
+  const listener = { events, gap: () => told.push('gap'), closed: () => {} };
+  const store = etcd.open({ endpoints: [endpoint] });
+  await store.watch({ key: 'k' }, listener, { previous: true }).ready;
+  const [stream] = streams as [ServedStream];
+  stream.send(updated(idOf(stream), 11));
+  await waitFor(() => stream.creates.length === 2);
+  expect(stream.cancels).toEqual([`${idOf(stream)}`]);
+  expect(stream.creates[1]).toMatchObject({ prevKv: true, startRevision: 10 });
+  stream.send(updated(idOf(stream, 1), 11, 10));
+  stream.send(updated(idOf(stream, 1), 12));
+  await waitFor(() => told.length === 2);
+  stream.fail({ code: status.UNAVAILABLE, details: 'gone' });
+  await waitFor(() => streams[1]?.creates.length === 1);
+  streams[1]?.send(updated(idOf(streams[1]), 13));
+  await waitFor(() => streams[1]?.creates.length === 2);
+  // etcd has forgotten it: there is no use in asking for ever.
+  streams[1]?.send(updated(idOf(streams[1], 1), 13));
+  await waitFor(() => told.length === 3);
+  expect(told).toEqual([
+    [11n, 10n],
+    [12n, undefined],
+    [13n, undefined],
+  ]);
+});
+
+it('does not ask again where nothing was before, or nobody wants to know', async () => {
+  const { endpoint, streams } = await startWatchServer(etcd);
+  const store = etcd.open({ endpoints: [endpoint] });
+  const listening = listen(store, 'k', { previous: true });
+  await listening.watch.ready;
+  const other = listen(store, 'k');
+  await other.watch.ready;
+  const [stream] = streams as [ServedStream];
+  stream.send(puts(idOf(stream), 11));
+  stream.send({
+    header: { revision: 12 },
+    watchId: idOf(stream, 1),
+    events: [{ type: 0, kv: { key: 'k', value: 'later', modRevision: 12, version: 2 } }],
+  });
+  await heard(listening, '11');
+  await heard(other, 'later');
+  expect(stream.creates.length).toBe(2);
 });
 
 it('tells of no gap where nothing came since', async () => {
