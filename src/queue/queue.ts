@@ -1,6 +1,5 @@
 import { hasAny } from '../core/has-any.js';
 import { inParts } from '../core/in-parts.js';
-import { wasApplied } from '../core/line/hold.js';
 import type { HoldCaps } from '../core/line/hold-caps.js';
 import type { Session } from '../core/session/session.js';
 import { ArgumentError, isLoss } from '../core/store/errors.js';
@@ -9,6 +8,7 @@ import type { CallOptions, Operation } from '../core/store/store.js';
 import type { WaitOptions } from '../core/time/signals.js';
 import { tell } from '../core/trace.js';
 import { wholeFrom } from '../core/validate.js';
+import { allPut } from './all-put.js';
 import { type BlockedKey, listBlocked, type Unblock, unblock } from './blocked.js';
 import {
   type BatchHandler,
@@ -98,22 +98,12 @@ export class Queue<T> extends ManagedQueue<T> {
   /**
    * Puts jobs, in their order; as many at once as etcd takes. Where that fails, those before may have been put.
    *
-   * @throws as `put`: with the outcome `applied` only if all were put.
+   * @throws as `put`: with the outcome `applied` only if all were put, and `not-applied` only if none was.
    */
   async putMany(values: Iterable<T>, options: JobOptions = {}): Promise<Receipt[]> {
     const parcels = Array.from(values, (value) => this.#entrance.parcel(value, options));
     const sent = parcels.map((parcel) => this.#entrance.send(parcel, options));
-    try {
-      return (await Promise.all(sent)).map((put) => this.#receipt(put));
-    } catch (error) {
-      if (!wasApplied(error)) throw error;
-      // What became of one need not have become of all.
-      const failures = (await Promise.allSettled(sent)).filter(
-        ({ status }) => status === 'rejected',
-      );
-      const reasons = failures.map((put) => (put as PromiseRejectedResult).reason as unknown);
-      throw reasons.find((reason) => !wasApplied(reason)) ?? error;
-    }
+    return (await allPut(sent)).map((put) => this.#receipt(put));
   }
 
   /**

@@ -66,26 +66,34 @@ const putsJobs = ({ success = [] }: Txn): boolean =>
   );
 
 describe('jobs that are put together', () => {
-  it.each(['applied', 'unknown', 'not-applied'] as const)(
-    'are told to be put only where all are: one part is, and another %s',
-    async (last) => {
-      let parts = 0;
-      const coordinator = await etcd.connect({}, (store) =>
-        override(store, {
-          commit: (txn, options) => {
-            if (!putsJobs(txn)) return store.commit(txn, options);
-            parts += 1;
-            const failure = { endpoint: 'test', status: 'DEADLINE_EXCEEDED', message: 'no answer' };
-            return Promise.reject(new UnavailableError(parts > 1 ? last : 'applied', [failure]));
-          },
-        }),
-      );
-      const jobs = coordinator.queue<number>(etcd.name('queue'));
-      const values = Array.from({ length: 150 }, (_, i) => i);
-      await expect(jobs.putMany(values)).rejects.toMatchObject({ outcome: last });
-      expect(parts).toBeGreaterThan(1);
-    },
-  );
+  it.each([
+    ['applied', 'applied', 'applied'],
+    ['applied', 'unknown', 'unknown'],
+    ['unknown', 'not-applied', 'unknown'],
+    ['applied', 'not-applied', 'unknown'],
+    ['not-applied', 'applied', 'unknown'],
+    ['not-applied', 'answered', 'unknown'],
+    ['answered', 'not-applied', 'unknown'],
+    ['not-applied', 'not-applied', 'not-applied'],
+  ] as const)('are told to be put, or not, only where all are: %s and %s', async (...ends) => {
+    const [first, second, outcome] = ends;
+    let parts = 0;
+    const coordinator = await etcd.connect({}, (store) =>
+      override(store, {
+        commit: (txn, options) => {
+          const end = parts === 0 ? first : second;
+          if (putsJobs(txn)) parts += 1;
+          if (!putsJobs(txn) || end === 'answered') return store.commit(txn, options);
+          const failure = { endpoint: 'test', status: 'DEADLINE_EXCEEDED', message: 'no answer' };
+          return Promise.reject(new UnavailableError(end, [failure]));
+        },
+      }),
+    );
+    const jobs = coordinator.queue<number>(etcd.name('queue'));
+    const values = Array.from({ length: 150 }, (_, i) => i);
+    await expect(jobs.putMany(values)).rejects.toMatchObject({ outcome });
+    expect(parts).toBeGreaterThan(1);
+  });
 });
 
 describe('who gives up taking a job', () => {
