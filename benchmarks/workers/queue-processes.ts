@@ -1,11 +1,14 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClaimCounts, QueueConsumerTask } from './queue-consumer.js';
 import { openJobs } from './queue-jobs.js';
 import { uniqueName } from './sessions.js';
 import { valuesOf } from './work-queue.js';
 
 const group = 500;
+/** Milliseconds after which all have told what they did: of the last jobs many processes learn late that others have them. */
+const rest = 500;
 
 /** What to measure. */
 export interface QueueProcessesTask {
@@ -49,11 +52,13 @@ export async function queueProcesses(task: QueueProcessesTask): Promise<QueuePro
   const [started, before] = [performance.now(), team.counts.handled];
   await team.handled(jobs);
   const seconds = (performance.now() - started) / 1_000;
+  await sleep(rest);
   const drained = team.counts;
   for (let i = 1; i <= single; i += 1) {
     await queue.put('single');
     await team.handled(jobs + i);
   }
+  await sleep(rest);
   await broker.close();
   return {
     perSecond: (drained.handled - before) / seconds,
