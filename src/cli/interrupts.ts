@@ -3,6 +3,11 @@ import { statusOfSignal } from './exit-codes.js';
 const ending: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
 const other: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'];
 
+/** Whether somebody wants us to end. */
+export function isEnding(signal: NodeJS.Signals): boolean {
+  return ending.includes(signal);
+}
+
 /** We were asked to end before there was a command to pass the signal on to. */
 export class InterruptedError extends Error {
   /** What came. */
@@ -38,7 +43,7 @@ export class Interrupts {
   #arrived(signal: NodeJS.Signals): void {
     if (this.#receiver) {
       this.#receiver(signal);
-    } else if (ending.includes(signal)) {
+    } else if (isEnding(signal)) {
       // Who asks twice does not want to wait until etcd has confirmed that we are gone.
       if (this.signal.aborted) process.exit(statusOfSignal(signal));
       this.#controller.abort(new InterruptedError(signal));

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { ArgumentError } from '../core/store/errors.js';
 import { nonEmpty } from '../core/validate.js';
@@ -88,7 +88,7 @@ function addPut(queue: Command, done: Done): void {
     .action(async (name: string, value: string | undefined, flags: PutFlags) => {
       nonEmpty('NAME', name);
       const { priority, attempts } = flags;
-      const said = value ?? readFileSync(process.stdin.fd, 'utf8');
+      const said = value ?? (await buffer(process.stdin)).toString();
       const options = {
         ...(priority !== undefined && { priority }),
         ...(attempts !== undefined && { attempts }),

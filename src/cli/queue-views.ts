@@ -3,9 +3,11 @@ import { ArgumentError } from '../core/store/errors.js';
 import { nonEmpty } from '../core/validate.js';
 import type { JobState, JobView } from '../queue/job-view.js';
 import type { Queue } from '../queue/queue.js';
+import type { JobEvent } from '../queue/queue-watch.js';
 import { atPlace } from './at-place.js';
 import { type ConnectionFlags, withConnectionOptions } from './connection-options.js';
 import { EXIT } from './exit-codes.js';
+import { InterruptedError } from './interrupts.js';
 import { most } from './lock-options.js';
 import { whole } from './numbers.js';
 import { type Done, lineOf, print, printable, printFacts } from './output.js';
@@ -35,6 +37,8 @@ interface Verb {
   /** Whether jobs are named: some, or one at least; `undefined` for none. */
   readonly ids?: 'some' | 'any';
   readonly options?: (command: Command) => Command;
+  /** Whether it goes on until interrupted. */
+  readonly isEndless?: true;
   readonly act: (meant: Meant) => Promise<unknown>;
 }
 
@@ -140,27 +144,28 @@ const verbs: Readonly<Record<string, Verb>> = {
   watch: {
     description: 'Print what happens to its jobs, until interrupted.',
     act: async ({ queue, flags, signal }) => {
-      for await (const { revision, id, type, ...more } of queue.watch({ signal })) {
-        const event = { revision: String(revision), id, type, ...more };
-        const said = Object.keys(more).length === 0 ? '' : JSON.stringify(more);
-        const line = flags.json
-          ? JSON.stringify(event)
-          : printable(`${type.padEnd(9)} ${id} ${said}`);
-        if (!(await print(line))) return;
+      for await (const event of queue.watch({ signal })) {
+        if (!(await print(toldOf(event, flags)))) return;
       }
     },
+    isEndless: true,
   },
 };
 
+function toldOf({ revision, id, type, ...more }: JobEvent, { json }: ViewFlags): string {
+  if (json) return JSON.stringify({ revision: String(revision), id, type, ...more });
+  const said = Object.keys(more).length === 0 ? '' : JSON.stringify(more);
+  return printable(`${type.padEnd(9)} ${id} ${said}`);
+}
+
 /** Adds what is seen of a queue, and done about it, to the command `queue`. */
 export function addQueueViews(parent: Command, done: Done): void {
-  for (const [verb, { description, ids, options = (each: Command) => each, act }] of Object.entries(
-    verbs,
-  )) {
-    const command = withConnectionOptions(options(parent.command(verb)))
+  for (const [verb, { description, ids, options, isEndless, act }] of Object.entries(verbs)) {
+    const command = withConnectionOptions(parent.command(verb))
       .description(description)
       .usage(ids ? 'NAME ID... [options]' : 'NAME [options]')
       .argument('<NAME>', 'the queue');
+    options?.(command);
     if (ids) command.argument(ids === 'any' ? '<ID...>' : '[ID...]', 'the jobs');
     command.option('--json', 'print JSON').action(async (name: string, ...rest: unknown[]) => {
       const given = ids ? (rest[0] as string[]) : [];
@@ -168,7 +173,10 @@ export function addQueueViews(parent: Command, done: Done): void {
       nonEmpty('NAME', name);
       await atPlace(flags, (place, signal) =>
         act({ queue: place.queue(name, asText), ids: given, flags, signal }),
-      );
+      ).catch((error: unknown) => {
+        // An interrupt is how a watch ends.
+        if (!(isEndless && error instanceof InterruptedError)) throw error;
+      });
       done(EXIT.done);
     });
   }

@@ -10,7 +10,7 @@ import type { QueueOptions } from '../queue/queue-options.js';
 import { type ConnectionFlags, connectionOptions, open, viewOf } from './connection-options.js';
 import { EXIT } from './exit-codes.js';
 import { Guard } from './guard.js';
-import { Interrupts } from './interrupts.js';
+import { Interrupts, isEnding } from './interrupts.js';
 import { graceOf, type HoldFlags, sessionOptions } from './lock-options.js';
 import { lineOf, say } from './output.js';
 import { CommandStartError, RunningCommand } from './running-command.js';
@@ -83,8 +83,10 @@ async function ended(
   drain: boolean,
 ): Promise<void> {
   if (drain) void consumer.drain();
-  interrupts.passTo(() => {
-    interrupts.passTo(() => void consumer.close(0));
+  interrupts.passTo((first) => {
+    // Such as that of a terminal whose size has changed.
+    if (!isEnding(first)) return;
+    interrupts.passTo((again) => void (isEnding(again) && consumer.close(0)));
     if (consumer.size > 0)
       say('ending with the jobs that are worked on; interrupt again to give them back');
     void consumer.close(longest);

@@ -52,6 +52,40 @@ describe('queue', () => {
     expect(await etcd.count(`queue/${name}/dead/`)).toBe(2);
   });
 
+  it('reads a value that comes late on standard input', async () => {
+    const name = etcd.name('queue');
+    const slow = ['sh', '-c', '(sleep 1; printf late) | "$@"', 'sh'];
+    expect(await cli(['queue', 'put', name], { under: slow }).ended).toBe(0);
+    expect(await printedBy(['next', name])).toBe('late\n');
+  });
+
+  it.each(['SIGWINCH', 'SIGUSR1', 'SIGUSR2'] as const)(
+    'goes on where it gets %s, which does not ask it to end',
+    async (signal) => {
+      const name = etcd.name('queue');
+      const jobs = (await etcd.connect()).queue(name);
+      await jobs.put('one');
+      const run = cli([
+        'queue',
+        'work',
+        name,
+        '--',
+        'sh',
+        '-c',
+        'read -r job; echo "$job"; sleep 1',
+      ]);
+      await run.printed('one');
+      run.signal(signal);
+      await jobs.put('two');
+      await run.printed('two');
+      run.signal(signal);
+      await jobs.put('three');
+      await run.printed('three');
+      await jobs.drained();
+      expect(run.stderr).toBe('');
+    },
+  );
+
   it('ends what it has begun at the first interrupt', async () => {
     const name = etcd.name('queue');
     const jobs = (await etcd.connect()).queue(name);
@@ -114,5 +148,7 @@ describe('queue', () => {
       await jobs.put('c');
       expect(watch.stdout).toContain('"type":"put"');
     }, patience);
+    watch.signal('SIGTERM');
+    expect(await watch.ended).toBe(0);
   });
 });
