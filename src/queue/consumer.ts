@@ -312,8 +312,14 @@ function conclude(job: Job<unknown>, ended: Ended): Promise<void> {
 
 /** What is kept of what a handler threw. */
 function reasonOf(error: unknown): string {
-  const said = error instanceof Error ? error.message || error.name : String(error);
-  return said.slice(0, 1_000) || 'no reason';
+  try {
+    const said: unknown = error instanceof Error ? error.message || error.name : error;
+    // Where that cuts a character, or one was cut before, half of it is none.
+    return Buffer.from(String(said).slice(0, 1_000)).toString() || 'no reason';
+  } catch {
+    // Such as an object without a prototype.
+    return 'no reason';
+  }
 }
 
 function isReleased(error: unknown): boolean {
