@@ -46,6 +46,8 @@ interface Traces {
   delayed?: WatchChange;
   dead?: WatchChange;
   done?: WatchChange;
+  /** Whether the record has another name than the job. */
+  isMoved?: boolean;
   /** Why it is gone, where nothing else tells. */
   untold?: Happening;
 }
@@ -64,6 +66,7 @@ export class QueueWatch implements AsyncIterable<JobEvent> {
   /** As of which revision names are known: those of jobs that ended before are not. */
   #since = 0n;
   #isClosed = false;
+  readonly #forget: () => void;
 
   constructor(
     parts: Pick<QueueParts<unknown>, 'session' | 'keys'>,
@@ -75,7 +78,7 @@ export class QueueWatch implements AsyncIterable<JobEvent> {
     this.#names = new Names(parts.keys);
     this.ready = this.#begin();
     this.ready.catch(() => {});
-    onAbort(options.signal, () => this.#life.abort(options.signal?.reason));
+    this.#forget = onAbort(options.signal, () => this.#life.abort(options.signal?.reason));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<JobEvent, void, void> {
@@ -100,6 +103,7 @@ export class QueueWatch implements AsyncIterable<JobEvent> {
   close(): void {
     this.#isClosed ||= !this.#life.signal.aborted;
     this.#watching.close();
+    this.#forget();
     this.#life.abort();
   }
 
@@ -143,7 +147,15 @@ class Names {
       const found = this.#traceIn(key, change);
       if (!found) continue;
       const id = this.#moved.get(found.place) ?? found.place;
-      jobs.set(id, { ...jobs.get(id), ...found.trace });
+      const isMoved = id !== found.place;
+      const before = jobs.get(id);
+      // What is there now counts, where etcd has forgotten which came first.
+      jobs.set(
+        id,
+        change.type === 'put'
+          ? { ...before, ...found.trace, ...(isMoved && { isMoved }) }
+          : { ...found.trace, ...before },
+      );
       if (key === ready + found.place && change.type === 'delete') gone.push(found.place);
     }
     for (const place of gone) this.#moved.delete(place);
@@ -179,14 +191,16 @@ class Names {
 }
 
 function happeningOf(traces: Traces): Happening | undefined {
-  const { record, claim, progress, mark, delayed, dead, done, untold } = traces;
+  const { record, claim, progress, mark, delayed, dead, done, untold, isMoved } = traces;
   if (isPut(mark)) return { type: 'cancelled', reason: textIn(fieldsIn(mark.kv.value)['reason']) };
   const ended = [done, dead].find(isPut);
   if (ended) return endOf(ended, ended === dead);
   // When it is due is written later.
-  if (isPut(delayed)) return delayed.kv.version === 1n ? { type: 'delayed' } : undefined;
+  if (isPut(delayed)) {
+    return delayed.kv.version === 1n || record ? { type: 'delayed' } : undefined;
+  }
   if (isPut(record)) {
-    const isNew = record.kv.version === 1n && !dead && !delayed;
+    const isNew = record.kv.version === 1n && !dead && !delayed && !isMoved;
     return { type: isNew ? 'put' : 'returned' };
   }
   if (isPut(claim)) return { type: 'claimed', by: presenceIn(claim.kv.value).owner };
