@@ -1,5 +1,6 @@
 import type { Session } from '../core/session/session.js';
 import { keyId, prefixRange } from '../core/store/keys.js';
+import type { KeyValue } from '../core/store/store.js';
 import { persist } from '../core/time/persist.js';
 import { type WaitOptions, waitScope } from '../core/time/signals.js';
 import { until } from '../core/watch/until.js';
@@ -43,8 +44,11 @@ async function unfinished<T>(
   }));
   const { replies } = await persist((limit) => store.commit({ success }, limit), signal, clock);
   for (const [i, folder] of folders.entries()) {
-    const last = sketchesIn(folder, replies[i]?.kvs ?? []).at(-1);
+    const { kvs = [], count = 0 } = replies[i] ?? {};
+    const last = sketchesIn(folder, kvs).at(-1);
     if (last) return keyId(last.key);
+    // Nothing but what is left of jobs that have ended: it goes, or is deleted.
+    if (kvs.length < count) return keyId((kvs.at(-1) as KeyValue).key);
   }
   return undefined;
 }

@@ -148,11 +148,13 @@ export async function* sketchesOf(
     const request = { key, end, keysOnly: true, limit: keysAtOnce };
     const { kvs, count } = await store.read(request, options);
     const sketches = sketchesIn(folder, kvs);
-    const last = kvs.length < count ? sketches.pop() : undefined;
+    const [first, last] = [kvs[0], kvs.at(-1)];
+    const isMore = first && last && kvs.length < count;
+    // What is beside the last one may not have been read; of jobs that have just ended there may be much.
+    const unsure = isMore && sketches.at(-1)?.key !== keyId(first.key) ? sketches.pop() : undefined;
     yield sketches;
-    if (!last) return;
-    // What is beside the last one may not have been read.
-    key = sketches.length > 0 ? last.key : keyAfter(last.key);
+    if (!isMore) return;
+    key = unsure?.key ?? keyAfter(last.key);
   }
 }
 
