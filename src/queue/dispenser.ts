@@ -95,13 +95,13 @@ export class Dispenser {
    * @param demand - how many in all
    * @throws WaitTimeoutError, or the reason of `wait.signal`; ClosedError if the session is closed; RefusedError.
    */
-  take(wait: WaitOptions, demand: Demand): Promise<readonly Taken[]> {
+  take(wait: WaitOptions, demand: Demand, since?: number): Promise<readonly Taken[]> {
     const name = this.#name;
     const trace = (): Traces['wait'] => ({ recipe: 'queue', verb: 'next', name });
-    return traced('wait', trace, () => this.#wait(wait, demand));
+    return traced('wait', trace, () => this.#wait(wait, demand, since));
   }
 
-  #wait(wait: WaitOptions, demand: Demand): Promise<readonly Taken[]> {
+  #wait(wait: WaitOptions, demand: Demand, since?: number): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
     const seeker = this.#seekers.add(demand);
     const leave = (reason: unknown): void => {
@@ -109,7 +109,7 @@ export class Dispenser {
       this.#news.resolve();
     };
     try {
-      const stop = onEnd(leave, wait, closing, clock, `queue ${this.#name}`);
+      const stop = onEnd(leave, wait, closing, clock, `queue ${this.#name}`, since);
       seeker.promise.then(stop, stop);
     } catch (error) {
       leave(error);
@@ -124,9 +124,14 @@ export class Dispenser {
    * @param isHasty - those that were known a moment ago will do: what has come before them since is for the next time
    * @throws as `take`.
    */
-  async tryTake(wait: WaitOptions, most: number, isHasty = false): Promise<readonly Taken[]> {
+  async tryTake(
+    wait: WaitOptions,
+    most: number,
+    isHasty = false,
+    since?: number,
+  ): Promise<readonly Taken[]> {
     const { closing, clock } = this.#session;
-    const scope = waitScope(wait, closing, clock, `queue ${this.#name}`);
+    const scope = waitScope(wait, closing, clock, `queue ${this.#name}`, since);
     const { signal } = scope;
     try {
       const known = isHasty ? await this.#present.takeSoon(most, signal) : [];

@@ -48,6 +48,7 @@ export interface Receipt extends Put {
 export class Queue<T> extends ManagedQueue<T> {
   readonly #entrance: Entrance<T>;
   readonly #maker: JobMaker<T>;
+  #ownKeeper: Keeper | undefined;
   readonly #party: Party;
   /** Of each job that is taken. */
   readonly #caps: HoldCaps;
@@ -231,8 +232,10 @@ export class Queue<T> extends ManagedQueue<T> {
     return new RepeatBook(this.session, this.parts.keys);
   }
 
+  /** From when it first takes jobs on, as long as it is there: what it wants kept is kept also while it takes none. */
   get #keeper(): Keeper {
-    return Keeper.at(this.session, this.name, this.parts.keys);
+    this.#ownKeeper ??= Keeper.at(this.session, this.name, this.parts.keys);
+    return this.#ownKeeper;
   }
 
   /** Which orders wait for a job that was given up (`onExhausted: 'block'`). @throws as a read of the store. */
@@ -257,15 +260,17 @@ export class Queue<T> extends ManagedQueue<T> {
   }
 
   async #take(demand: Demand, wait: WaitOptions): Promise<Jobs<T>> {
+    const since = this.session.clock.now();
     for (;;) {
-      const jobs = await this.#checked(await this.#dispenser.take(wait, demand));
+      const jobs = await this.#checked(await this.#dispenser.take(wait, demand, since));
       if (hasAny(jobs)) return jobs;
     }
   }
 
   async #tryTake(most: number, wait: WaitOptions, isHasty: boolean): Promise<readonly Job<T>[]> {
+    const since = this.session.clock.now();
     for (;;) {
-      const taken = await this.#dispenser.tryTake(wait, most, isHasty);
+      const taken = await this.#dispenser.tryTake(wait, most, isHasty, since);
       const jobs = await this.#checked(taken);
       if (jobs.length > 0 || taken.length === 0) return jobs;
     }

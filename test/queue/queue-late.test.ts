@@ -1,5 +1,12 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { Operation, Queue, QueueOptions, Store, Txn } from '../../src/index.js';
+import {
+  type Operation,
+  type Queue,
+  type QueueOptions,
+  type Store,
+  type Txn,
+  WaitTimeoutError,
+} from '../../src/index.js';
 import { idOf, QueueKeys } from '../../src/queue/queue-keys.js';
 import { startTestEtcd, type TestEtcd } from '../../src/testing/index.js';
 import { has, override } from '../support/override.js';
@@ -256,4 +263,20 @@ it.each([
   expect(isNext).toBe(false);
   await answer.letGo();
   expect(events).toEqual([its.told]);
+});
+
+it('waits no longer for a job than it was told to, though it finds one that is to be given up', async () => {
+  const process = async (): Promise<Queue<number>> =>
+    (await etcd.connect()).queue<number>('jobs', { attempts: 1, visibility: 1_000 });
+  const [jobs, others] = [await process(), await process()];
+  await jobs.put(1);
+  const first = jobs.next();
+  await settle();
+  await first;
+  let error: unknown;
+  others.next({ timeout: 1_500 }).catch((reason: unknown) => (error = reason));
+  await etcd.advance(1_200);
+  expect((await others.stats()).dead).toBe(1);
+  await etcd.advance(300);
+  expect(error).toBeInstanceOf(WaitTimeoutError);
 });
