@@ -1,7 +1,7 @@
 import { ArgumentError, LimitError } from '../core/store/errors.js';
 import { type Data, lengthOf } from '../core/store/keys.js';
 import { leaseIsGone } from '../core/store/refusals.js';
-import type { CallOptions, Operation } from '../core/store/store.js';
+import type { CallOptions, Operation, OperationReply } from '../core/store/store.js';
 import { waitScope } from '../core/time/signals.js';
 import { Admission } from './admission.js';
 import type { Parcel, Sent } from './outbox.js';
@@ -44,25 +44,17 @@ export class Entrance<T> {
       put,
       marker: unique?.marker,
       prepare: unique && ((limit) => unique.prepare(limit)),
+      unprepare: unique && ((error) => leaseIsGone(error) && unique.forget()),
     };
   }
 
   /** Puts it, once there is room. @throws as `put` of the queue. */
   async send(parcel: Parcel, options: JobOptions): Promise<Put> {
-    const { window } = options.dedupe ?? {};
     const admission = this.#admission;
-    for (;;) {
-      try {
-        const sent = admission
-          ? this.#sendInto(admission, parcel, options)
-          : this.#parts.outbox.send(parcel, options);
-        return putOf(await sent);
-      } catch (error) {
-        // It was so long on its way that its window was over, or somebody revoked the lease.
-        if (window === undefined || !leaseIsGone(error)) throw error;
-        this.#windows.forget(window);
-      }
-    }
+    const sent = admission
+      ? this.#sendInto(admission, parcel, options)
+      : this.#parts.outbox.send(parcel, options);
+    return putOf(await sent);
   }
 
   /** A step that puts it. @throws ArgumentError, LimitError */
@@ -101,15 +93,20 @@ export class Entrance<T> {
         const step = parcel.put(id);
         return counting.length > 0 ? { txn: { success: [step, ...counting] } } : step;
       };
-      let sent: Sent | undefined;
+      // It may come in after its caller has given up: until it cannot, there is no room for another.
+      const over = (reply?: OperationReply): void =>
+        pass.end(counting.length > 0 ? reply?.txn?.replies.slice(1) : undefined);
+      const left = timeout !== undefined && {
+        timeout: Math.max(0, timeout - (clock.now() - began)),
+      };
+      let sending: Promise<Sent>;
       try {
-        const left = timeout !== undefined && {
-          timeout: Math.max(0, timeout - (clock.now() - began)),
-        };
-        sent = await this.#parts.outbox.send({ ...parcel, put }, { ...options, ...left });
-      } finally {
-        pass.end(counting.length > 0 ? sent?.reply?.txn?.replies.slice(1) : undefined);
+        sending = this.#parts.outbox.send({ ...parcel, put, over }, { ...options, ...left });
+      } catch (error) {
+        over();
+        throw error;
       }
+      const sent = await sending;
       return counting.length > 0 ? { ...sent, reply: sent.reply?.txn?.replies[0] } : sent;
     } finally {
       scope.dispose();

@@ -27,6 +27,10 @@ export interface Parcel extends Name {
   readonly marker?: string | undefined;
   /** Gets what `put` needs. */
   readonly prepare?: ((options: CallOptions) => Promise<void>) | undefined;
+  /** What `prepare` got is gone, as etcd says by this error: it is to be prepared again. Says whether that is so. */
+  readonly unprepare?: ((error: unknown) => boolean) | undefined;
+  /** Is told when it is not on its way any more, though its caller may have given up long before: of its reply, where that is known. */
+  readonly over?: (reply?: OperationReply) => void;
   /** Puts the job under its name. */
   readonly put: (id: string) => Operation;
 }
@@ -132,17 +136,15 @@ export class Outbox {
     try {
       if (this.#clock.now() - this.#seen.at >= freshness) await this.#look(drafts);
     } catch (error) {
-      for (const { pending } of drafts) pending.reject(error);
+      for (const draft of drafts) reject(draft, notSent(error));
       return;
     }
     const toPrepare = drafts.filter(({ parcel }) => parcel.prepare);
     if (toPrepare.length > 0) await Promise.all(toPrepare.map(prepare));
-    const named: Named[] = [];
-    for (const { parcel, pending } of drafts) {
-      if (pending.isOver) continue;
+    const named = waitingOf(drafts).map(({ parcel, pending }): Named => {
       const id = this.newId(parcel);
-      named.push({ parcel, pending, id, operation: parcel.put(id) });
-    }
+      return { parcel, pending, id, operation: parcel.put(id) };
+    });
     if (named.length > 0) await this.#commit(named);
   }
 
@@ -154,7 +156,7 @@ export class Outbox {
   }
 
   #take(): Draft[] {
-    const waiting = this.#drafts.filter(({ pending }) => !pending.isOver);
+    const waiting = waitingOf(this.#drafts);
     const markers = new Set<string>();
     let bytes = 0;
     let count = 0;
@@ -184,9 +186,14 @@ export class Outbox {
       }
       // What was refused together may be the fault of one.
       if (wasRefused(error) && named.length > 1) {
-        for (const each of named) if (!each.pending.isOver) await this.#commit([each]);
+        for (const each of named)
+          for (const still of waitingOf([each])) await this.#commit([still]);
+      } else if (wasRefused(error) && named[0]?.parcel.unprepare?.(error)) {
+        // In its turn still: what comes after it waits.
+        for (const { pending } of named) pending.sent = false;
+        await this.#post(named);
       } else {
-        for (const { pending } of named) pending.reject(error);
+        for (const each of named) reject(each, error);
       }
     }
   }
@@ -201,10 +208,24 @@ export class Outbox {
     this.saw(revision);
     for (const [i, { id, pending, parcel }] of named.entries()) {
       const reply = replies[i];
+      parcel.over?.(reply);
       if (!reply && parcel.marker !== undefined) pending.reject(error);
       else pending.resolve({ id, reply, revision });
     }
   }
+}
+
+/** Those whose callers have not given up; the others do not go on their way. */
+function waitingOf<Each extends Draft>(drafts: readonly Each[]): Each[] {
+  return drafts.filter(({ parcel, pending }) => {
+    if (pending.isOver) parcel.over?.();
+    return !pending.isOver;
+  });
+}
+
+function reject({ parcel, pending }: Draft, error: unknown): void {
+  pending.reject(error);
+  parcel.over?.();
 }
 
 /** What cannot be prepared is rejected. */
@@ -212,8 +233,14 @@ async function prepare({ parcel, pending }: Draft): Promise<void> {
   try {
     await parcel.prepare?.({ timeout: pending.left });
   } catch (error) {
-    pending.reject(error);
+    pending.reject(notSent(error));
   }
+}
+
+/** What came before it failed: so it was not put, whatever became of that. */
+function notSent(error: unknown): unknown {
+  if (!(error instanceof UnavailableError) || error.outcome === 'not-applied') return error;
+  return new UnavailableError('not-applied', error.failures, { cause: error });
 }
 
 /** The longest that one of the callers still waits. */

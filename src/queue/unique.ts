@@ -56,6 +56,13 @@ export class Unique {
     if (this.window !== undefined) await this.#windows.open(this.window, options);
   }
 
+  /** The lease of its window is gone: it was so long on its way that that was over, or somebody revoked it. Says whether it has one. */
+  forget(): boolean {
+    if (this.window === undefined) return false;
+    this.#windows.forget(this.window);
+    return true;
+  }
+
   /** Does `put`, which puts the job `id`, unless there is one. */
   around(put: Operation, id: string): Operation {
     const key = this.marker;

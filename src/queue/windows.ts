@@ -18,6 +18,8 @@ export class Windows {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #windows = new Map<number, Window>();
+  /** Leases that are being granted: one at a time for all who want it. */
+  readonly #opening = new Map<number, Promise<void>>();
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
@@ -26,6 +28,18 @@ export class Windows {
 
   /** Has a lease for windows of so many milliseconds. @throws as `grant` of the store. */
   async open(length: number, options: CallOptions): Promise<void> {
+    // Who asked before may have had less time for it.
+    while (this.#opening.has(length)) await this.#opening.get(length)?.catch(() => {});
+    const opening = this.#open(length, options);
+    this.#opening.set(length, opening);
+    try {
+      await opening;
+    } finally {
+      this.#opening.delete(length);
+    }
+  }
+
+  async #open(length: number, options: CallOptions): Promise<void> {
     const now = this.#clock.now();
     if (now < (this.#windows.get(length)?.until ?? 0)) return;
     const lease = newLeaseId();

@@ -1,10 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
 import { prefixRange } from '../../src/core/store/keys.js';
+import { deferred } from '../../src/core/time/deferred.js';
 import {
   LimitError,
   type Queue,
   type QueueOptions,
   type Store,
+  type Txn,
   WaitTimeoutError,
 } from '../../src/index.js';
 import { compact, useEtcd } from '../support/etcd.js';
@@ -170,3 +172,44 @@ describe('a queue with a limit', () => {
     await expect(queue({ whenFull: 'no' as 'wait' })).rejects.toThrow('whenFull');
   });
 });
+
+const putsJobs = ({ success = [] }: Txn): boolean =>
+  success.some((step) =>
+    'txn' in step
+      ? putsJobs(step.txn)
+      : 'put' in step && String(step.put.key).includes('/ready/5-'),
+  );
+
+it.each(['aborted', 'timed out'])(
+  'is not exceeded by one process where a put is given up (%s) that is on its way',
+  async (how) => {
+    const [started, late, arrived] = [deferred<void>(), deferred<void>(), deferred<void>()];
+    let counts = 0;
+    const coordinator = await etcd.connect({}, (store: Store) =>
+      override(store, {
+        commit: async (txn, options) => {
+          if (!putsJobs(txn)) return store.commit(txn, options).finally(() => (counts += 1));
+          started.resolve();
+          await late.promise;
+          // What is on its way takes effect, whatever its caller does.
+          return store.commit(txn).finally(() => arrived.resolve());
+        },
+      }),
+    );
+    const jobs = coordinator.queue<number>(etcd.name('queue'), { limit: 1 });
+    const stop = new AbortController();
+    const first = jobs.put(1, how === 'aborted' ? { signal: stop.signal } : { timeout: 100 });
+    await started.promise;
+    stop.abort();
+    await expect(first).rejects.toThrow();
+    const before = counts;
+    const second = jobs.put(2, { timeout: 1_000 });
+    second.catch(() => {});
+    // Who counted now would not find the first.
+    await vi.waitUntil(() => counts > before, { timeout: 300 }).catch(() => {});
+    late.resolve();
+    await arrived.promise;
+    await expect(second).rejects.toThrow(WaitTimeoutError);
+    expect(await jobs.stats({ exact: true })).toMatchObject({ depth: 1 });
+  },
+);
