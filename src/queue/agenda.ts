@@ -1,3 +1,4 @@
+import { ConflictError } from '../core/store/errors.js';
 import { type Timed, TimerQueue } from '../core/time/timer-queue.js';
 
 /** Something to be done with a key at a time. */
@@ -27,8 +28,12 @@ export class Agenda {
     return this.#queue.size;
   }
 
+  /** @throws ConflictError if that is no time */
   set(key: string, { at, modified, bytes }: Pick<Item, 'at' | 'modified' | 'bytes'>): void {
     this.delete(key);
+    if (typeof at !== 'number' || Number.isNaN(at)) {
+      throw new ConflictError(`${key} says no time: somebody else writes there`);
+    }
     const item = { key, at, modified, bytes, turn: 0, place: 0 };
     this.#items.set(key, item);
     this.#queue.add(item);

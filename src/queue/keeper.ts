@@ -40,7 +40,7 @@ export interface Party {
  * whoever is lost is followed by the next. What it writes takes effect only while it is the keeper.
  */
 export class Keeper {
-  static readonly #all = new WeakMap<Session, Map<string, Keeper>>();
+  static readonly #all = new WeakMap<Session, WeakValues<string, Keeper>>();
   readonly #session: Session;
   readonly #keys: QueueKeys;
   readonly #line: Line;
@@ -62,13 +62,11 @@ export class Keeper {
     );
   }
 
-  /** The one shared by all in this process who use the same session. */
+  /** The one shared by all in this process who use the same session: it knows of each what he wants kept as long as one has it. */
   static at(session: Session, name: string, keys: QueueKeys): Keeper {
-    const all = Keeper.#all.get(session) ?? new Map<string, Keeper>();
+    const all = Keeper.#all.get(session) ?? new WeakValues<string, Keeper>();
     Keeper.#all.set(session, all);
-    const found = all.get(keys.folder) ?? new Keeper(session, name, keys);
-    all.set(keys.folder, found);
-    return found;
+    return all.at(keys.folder, () => new Keeper(session, name, keys));
   }
 
   /** Takes part as long as somebody takes jobs here, and a little longer. The function returned says that `party` does no more. */
@@ -84,9 +82,8 @@ export class Keeper {
     };
   }
 
-  /** Nobody has taken jobs for a while. There may be many queues: it is made anew. */
+  /** Nobody has taken jobs for a while. */
   #rest(): void {
-    Keeper.#all.get(this.#session)?.delete(this.#keys.folder);
     this.#stop?.abort();
     this.#stop = undefined;
   }
@@ -118,11 +115,11 @@ export class Keeper {
     const watch = store.watch({ key: this.#keys.time }, this.#time);
     watch.ready.catch(nothing);
     try {
-      const hold = (await this.#line.enter({ signal: stop }, nothing, nothing)) as KeeperHold;
+      const onWaiting = (): void => this.#time.waits();
+      const hold = (await this.#line.enter({ signal: stop }, onWaiting, nothing)) as KeeperHold;
       const ends = waitScope({ signal: hold.signal }, stop, clock);
       try {
-        begun();
-        return await this.#keep(hold, ends.signal);
+        return await this.#keep(hold, ends.signal, begun);
       } finally {
         ends.dispose();
         // The lease takes it along otherwise.
@@ -133,7 +130,7 @@ export class Keeper {
     }
   }
 
-  async #keep(hold: KeeperHold, signal: AbortSignal): Promise<never> {
+  async #keep(hold: KeeperHold, signal: AbortSignal, begun: () => void): Promise<never> {
     const session = this.#session;
     const keys = this.#keys;
     const { revision, kvs } = await session.store.read({ key: keys.time }, { signal });
@@ -149,6 +146,6 @@ export class Keeper {
       new Sweeper(tools, 'done', retentions),
       new Sweeper(tools, 'dead', retentions),
     ];
-    return new Keeping(tools, duties).run(revision);
+    return new Keeping(tools, duties, begun).run(revision);
   }
 }

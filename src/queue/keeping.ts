@@ -1,5 +1,10 @@
 import { scan } from '../core/scan.js';
-import { ClosedError, isCoordinationError } from '../core/store/errors.js';
+import {
+  ClosedError,
+  isCoordinationError,
+  LimitError,
+  UnavailableError,
+} from '../core/store/errors.js';
 import type { KeyValue } from '../core/store/store.js';
 import { deferred } from '../core/time/deferred.js';
 import { onAbort } from '../core/time/signals.js';
@@ -15,12 +20,15 @@ const longestSleep = 60_000;
 export class Keeping {
   readonly #tools: Tools;
   readonly #duties: readonly Duty[];
+  readonly #begun: () => void;
   #news = deferred<void>();
   /** Whether it has failed: nobody waits for it any more. */
   #isOver = false;
 
-  constructor(tools: Tools, duties: readonly Duty[]) {
+  /** @param begun - called when all is known, and something was done of it, or nothing is to be done yet */
+  constructor(tools: Tools, duties: readonly Duty[], begun: () => void) {
     this.#tools = tools;
+    this.#begun = begun;
     this.#duties = duties;
   }
 
@@ -28,7 +36,7 @@ export class Keeping {
   async run(revision: bigint): Promise<never> {
     const { session, keys, signal } = this.#tools;
     const { store, clock } = session;
-    for await (const kv of scan(store, keys.timed, { revision, pageSize, signal })) this.#put(kv);
+    await this.#read(revision);
     const from = revision + 1n;
     const watching = new Watching(store, keys.timed, { from, onGap: 'error', signal }, clock);
     try {
@@ -37,6 +45,21 @@ export class Keeping {
       watching.close();
       this.#isOver = true;
       this.#news.resolve();
+    }
+  }
+
+  /** Takes up what there was at a revision: fewer at once, where they are large. */
+  async #read(revision: bigint): Promise<void> {
+    const { session, keys, signal } = this.#tools;
+    for (let size = pageSize; ; size = Math.ceil(size / 4)) {
+      try {
+        const kvs = scan(session.store, keys.timed, { revision, pageSize: size, signal });
+        for await (const kv of kvs) this.#put(kv);
+        return;
+      } catch (error) {
+        const isTooMuch = error instanceof LimitError || error instanceof UnavailableError;
+        if (!isTooMuch || size === 1) throw error;
+      }
     }
   }
 
@@ -56,8 +79,10 @@ export class Keeping {
       this.#tools.signal.throwIfAborted();
       this.#news = deferred();
       const left = Math.min(...this.#duties.map((duty) => duty.left()));
-      if (left > 0) await this.#rest(left);
-      else for (const duty of this.#duties) if (duty.left() <= 0) await duty.work();
+      if (left > 0) {
+        this.#begun();
+        await this.#rest(left);
+      } else for (const duty of this.#duties) if (duty.left() <= 0) await duty.work();
     }
     throw new ClosedError('keeper');
   }

@@ -50,6 +50,9 @@ export class TimeListener implements WatchListener {
   /** What was written last, and when that was by our clocks. */
   #heard: { readonly revision: bigint; readonly at: number; readonly wall: number } | undefined;
 
+  /** By our clock. */
+  #waitsSince = Number.NEGATIVE_INFINITY;
+
   /** `onSkew` is told by how many milliseconds the last keeper's wall clock is ahead of ours, if they differ by some seconds. */
   constructor(clock: Clock, key: string, onSkew: (ahead: number) => void) {
     this.#clock = clock;
@@ -71,9 +74,14 @@ export class TimeListener implements WatchListener {
     this.#heard = undefined;
   }
 
+  /** From now on somebody else is the keeper, until we take over. */
+  waits(): void {
+    this.#waitsSince = this.#clock.now();
+  }
+
   /**
    * The time of a queue whose keeper left this. Who heard it when it was written has measured since how long ago that was; for
-   * others the wall clocks say.
+   * others the wall clocks say, up to what can be: a keeper writes it all the time.
    */
   takeOver(left: KeyValue | undefined): QueueTime {
     const clock = this.#clock;
@@ -85,7 +93,9 @@ export class TimeListener implements WatchListener {
     // Who did not hear it knows only that it was not written later than now.
     const ahead = heard ? wall - heard.wall : Math.max(0, wall - clock.wall());
     if (Math.abs(ahead) > tolerance) this.#onSkew(ahead);
-    const since = heard ? clock.now() - heard.at : Math.max(0, clock.wall() - wall);
+    const most = clock.now() - this.#waitsSince + freshness;
+    const since = heard ? clock.now() - heard.at : Math.min(Math.max(0, clock.wall() - wall), most);
+    this.#waitsSince = Number.NEGATIVE_INFINITY;
     return new QueueTime(clock, this.#key, now + since);
   }
 }

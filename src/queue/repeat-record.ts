@@ -1,4 +1,4 @@
-import { ArgumentError } from '../core/store/errors.js';
+import { ArgumentError, ConflictError } from '../core/store/errors.js';
 import { type Data, toBytes } from '../core/store/keys.js';
 import type { KeyValue } from '../core/store/store.js';
 import { Ticks } from '../core/time/ticks.js';
@@ -102,7 +102,11 @@ export function encodeRepeat(spec: RepeatSpec, progress: RepeatProgress, value: 
 /** Reads one. @throws ConflictError if it is none. */
 export function decodeRepeat({ key, value: bytes }: Pick<KeyValue, 'key' | 'value'>): RepeatRecord {
   const { header, value } = decodeRecord(key.toString(), bytes);
-  return { ...(header as unknown as Omit<RepeatRecord, 'value'>), value };
+  const { spec, progress } = header as unknown as Omit<RepeatRecord, 'value'>;
+  if (![spec, spec?.job, progress].every((part) => typeof part === 'object' && part !== null)) {
+    throw new ConflictError(`${key.toString()} repeats nothing: somebody else writes there`);
+  }
+  return { spec, progress, value };
 }
 
 /** The same after a change: one that ticks at other times begins with those now. */

@@ -1,4 +1,5 @@
 import { inParts } from '../core/in-parts.js';
+import { ConflictError } from '../core/store/errors.js';
 import { keyAfter } from '../core/store/key-span.js';
 import { type Data, prefixEnd } from '../core/store/keys.js';
 import type { KeyValue, Txn } from '../core/store/store.js';
@@ -52,6 +53,7 @@ export class Sweeper implements Duty {
 
   put(_key: string, { value }: KeyValue): void {
     const samples = JSON.parse(value.toString()) as [number, string][];
+    if (!Array.isArray(samples)) throw new ConflictError(`${this.folder} has no samples`);
     this.#samples = samples.map(([time, revision]) => [time, BigInt(revision)]);
   }
 

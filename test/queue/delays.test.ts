@@ -1,7 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { containerWith } from '../../src/container.js';
-import { type Clock, type Coordinator, connect, type Queue } from '../../src/index.js';
+import {
+  type Clock,
+  type Coordinator,
+  connect,
+  type Queue,
+  RefusedError,
+  type Store,
+  type Txn,
+} from '../../src/index.js';
 import { startTestEtcd, type TestEtcd } from '../../src/testing/index.js';
+import { override } from '../support/override.js';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -411,4 +420,60 @@ describe('what is kept of dead letters', () => {
     const { kvs } = await etcd.store.read({ key: 'queue/q/dead/', end: 'queue/q/dead0' });
     expect(kvs.map(({ value }) => Number(value.toString().split('\n')[1]))).toEqual([7, 8, 9]);
   });
+});
+
+it.each([hour, -hour])(
+  'a delay lasts as long with a keeper that has come a moment ago, whose wall clock is off by %d ms',
+  async (off) => {
+    const first = (await connectSkewed(() => 0)).queue<number>('q');
+    const { done, consumer } = worker(first);
+    await settle();
+    await first.put(1, { delay: 30 * minute });
+    await settle(10_000);
+    const second = worker((await connectSkewed(() => off)).queue<number>('q'));
+    await settle(20_000);
+    await consumer.close();
+    await settle(28 * minute);
+    expect([done, second.done]).toEqual([[], []]);
+    await settle(3 * minute);
+    expect(second.done.map(([value]) => value)).toEqual([1]);
+  },
+);
+
+it('dead letters are kept that a queue of the process wants kept, though that took no jobs for a while', async () => {
+  const process = await etcd.connect({ session });
+  const jobs = process.queue<number>('q', { attempts: 1 });
+  await jobs.putMany([1, 2, 3]);
+  const next = jobs.nextMany(3);
+  await settle();
+  for (const job of await next) await job.deadLetter('no');
+  await settle(minute);
+  worker(process.queue<number>('q', { retention: { dead: { count: 0 } } }));
+  await settle(5 * minute);
+  expect((await jobs.list('dead')).jobs).toHaveLength(3);
+});
+
+it('a keeper whose writes are refused tries again ever more seldom', async () => {
+  const writesTime = ({ success = [] }: Txn): boolean =>
+    success.some((step) =>
+      'txn' in step
+        ? writesTime(step.txn)
+        : 'put' in step && String(step.put.key).endsWith('!time'),
+    );
+  const refused = new RefusedError('RESOURCE_EXHAUSTED', 'database space exceeded');
+  const decorate = (store: Store): Store =>
+    override(store, {
+      commit: (txn, options) =>
+        writesTime(txn) ? Promise.reject(refused) : store.commit(txn, options),
+    });
+  const process = await etcd.connect({ session, decorate });
+  const jobs = process.queue<number>('q');
+  const errors: unknown[] = [];
+  jobs.on('error', ({ error }) => errors.push(error));
+  await jobs.put(1, { delay: hour });
+  void jobs.next({ timeout: hour }).catch(() => {});
+  // After 100 ms, and twice as long each time, up to 5 s.
+  await settle(minute);
+  expect(errors.length).toBeGreaterThan(5);
+  expect(errors.length).toBeLessThan(50);
 });

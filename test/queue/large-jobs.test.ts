@@ -40,3 +40,39 @@ it('what is repeated is not too large to be put with the record of its tick', as
   const jobs = await queue();
   await expect(jobs.repeat('a', '* * * * *', large)).rejects.toThrow(LimitError);
 });
+
+it('large jobs come after their delay, however small the replies are that are taken', {
+  timeout: 180_000,
+}, async () => {
+  const producer = await queue();
+  for (let i = 0; i < 8; i += 1) await producer.put(large, { delay: 10 });
+  const coordinator = await etcd.connect({ maxReceiveBytes: 4 * 2 ** 20 });
+  const jobs = coordinator.queue<string>(producer.name);
+  const errors: unknown[] = [];
+  jobs.on('error', ({ error }) => errors.push(error));
+  expect(await jobs.next(patience)).toMatchObject({ attempt: 1 });
+  expect(errors).toEqual([]);
+});
+
+it('jobs that have grown since they were put, by what is told of their failures, are dropped after their time', {
+  timeout: 180_000,
+}, async () => {
+  const many = 40;
+  const jobs = await queue();
+  const errors: unknown[] = [];
+  jobs.on('error', ({ error }) => errors.push(error));
+  const value = 'x'.repeat(24_000);
+  await jobs.putMany(Array<string>(many).fill(value), { ttl: 8_000 });
+  for (let given = 0; given < many; ) {
+    const some = await jobs.nextMany(many - given, patience);
+    await Promise.all(some.map((job) => job.nack({ reason: 'y'.repeat(20_000), delay: 0 })));
+    given += some.length;
+  }
+  await jobs.pause();
+  const stop = new AbortController();
+  const next = jobs.next({ signal: stop.signal });
+  await vi.waitFor(async () => expect((await jobs.stats()).dead).toBe(many), patience);
+  expect(errors).toEqual([]);
+  stop.abort();
+  await expect(next).rejects.toThrow();
+});

@@ -22,6 +22,7 @@ import { Lane } from '../../src/queue/lane.js';
 import { hintOf, idOf, QueueKeys } from '../../src/queue/queue-keys.js';
 import type { Ready } from '../../src/queue/ready.js';
 import { Results } from '../../src/queue/results.js';
+import { collected } from '../support/collected.js';
 import { compact, useEtcd } from '../support/etcd.js';
 import { noAnswer, override } from '../support/override.js';
 
@@ -208,16 +209,22 @@ describe('a queue that nobody has used for a while', () => {
     rests[0]?.();
     expect(at()).not.toBe(second);
     const keeperAt = (): Keeper => Keeper.at(session, name, new QueueKeys(name));
-    const keeper = keeperAt();
-    keeper.join({ id: Symbol(), retention: {}, onSkew: () => {}, onError: () => {} })();
-    expect(keeperAt()).toBe(keeper);
+    const keeper = ((): WeakRef<Keeper> => {
+      const made = keeperAt();
+      made.join({ id: Symbol(), retention: {}, onSkew: () => {}, onError: () => {} })();
+      expect(keeperAt()).toBe(made);
+      return new WeakRef(made);
+    })();
     const resultsAt = (): Results => Results.at(session, name, new QueueKeys(name));
     const results = resultsAt();
     await expect(results.finished('none', {})).rejects.toThrow(JobFailedError);
     expect(resultsAt()).toBe(results);
     for (const rest of rests.slice()) rest();
-    expect(keeperAt()).not.toBe(keeper);
     expect(resultsAt()).not.toBe(results);
+    await vi.waitFor(
+      async () => expect(await collected(() => !keeper.deref())).toBe(true),
+      patience,
+    );
   });
 });
 
