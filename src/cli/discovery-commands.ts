@@ -8,7 +8,7 @@ import { instanceStates } from '../discovery/service-instance.js';
 import { atPlace } from './at-place.js';
 import { type ConnectionFlags, withConnectionOptions } from './connection-options.js';
 import { EXIT } from './exit-codes.js';
-import { InterruptedError } from './interrupts.js';
+import { statusOf } from './interrupts.js';
 import { killAfterOption, labelOption, ttlOption } from './lock-options.js';
 import { number } from './numbers.js';
 import { type Done, lineOf, print, printable, say } from './output.js';
@@ -112,7 +112,7 @@ function addDiscover(program: Command, done: Done): void {
     .option('--json', 'print a line of JSON for each')
     .action(async (name: string, flags: DiscoverFlags) => {
       nonEmpty('SERVICE', name);
-      done(await discover(name, flags));
+      done(await statusOf(discover(name, flags), flags.watch === true));
     })
     .addHelpText('after', DISCOVER_HELP);
 }
@@ -125,21 +125,16 @@ async function discover(name: string, flags: DiscoverFlags): Promise<number> {
     ...(version !== undefined && { version }),
     ...(all && { states: instanceStates }),
   };
-  try {
-    return await atPlace(flags, async (place, signal) => {
-      const directory = place.service(name, { layout: flags.layout }).directory(options);
-      directory.on('error', (error, id) => {
-        if (id !== undefined) say(`instance ${id} is left out: ${lineOf(error)}`);
-        // Before there is anything to see it ends us.
-        else if (directory.revision > 0n) say(lineOf(error));
-      });
-      await directory.ready({ signal });
-      return watch ? await follow(directory, json, signal) : await list(directory, json);
+  return atPlace(flags, async (place, signal) => {
+    const directory = place.service(name, { layout: flags.layout }).directory(options);
+    directory.on('error', (error, id) => {
+      if (id !== undefined) say(`instance ${id} is left out: ${lineOf(error)}`);
+      // Before there is anything to see it ends us.
+      else if (directory.revision > 0n) say(lineOf(error));
     });
-  } catch (error) {
-    if (error instanceof InterruptedError && watch) return EXIT.done;
-    throw error;
-  }
+    await directory.ready({ signal });
+    return watch ? await follow(directory, json, signal) : await list(directory, json);
+  });
 }
 
 async function list(directory: Directory, json: boolean): Promise<number> {

@@ -8,7 +8,7 @@ import { atPlace } from './at-place.js';
 import { type ConnectionFlags, withConnectionOptions } from './connection-options.js';
 import { EXIT } from './exit-codes.js';
 import { type Acquirable, holdWhile } from './hold-command.js';
-import { InterruptedError } from './interrupts.js';
+import { statusOf } from './interrupts.js';
 import { placeOf } from './line-table.js';
 import { type ElectFlags, layoutOption, withElectOptions } from './lock-options.js';
 import { type Done, print, printable, say } from './output.js';
@@ -81,30 +81,25 @@ export function addObserve(program: Command, done: Done): void {
     .addOption(layoutOption())
     .action(async (name: string, flags: ObserveFlags) => {
       nonEmpty('NAME', name);
-      done(await observe(name, flags));
+      done(await statusOf(observe(name, flags), !flags.once));
     })
     .addHelpText('after', OBSERVE_HELP);
 }
 
 async function observe(name: string, flags: ObserveFlags): Promise<number> {
   const { layout, once, json, namespace } = flags;
-  try {
-    return await atPlace(flags, async (place, signal) => {
-      for await (const change of place.election(name, { layout }).watch({ signal })) {
-        const { leader, revision, missed } = change;
-        if (missed) say('etcd had forgotten what happened before: there may have been others');
-        const who = leader ? placeOf(leader, namespace) : null;
-        const record = { leader: who, revision: String(revision), missed };
-        const isRead = await print(json ? JSON.stringify(record) : wordsOf(leader));
-        if (once) return leader ? EXIT.done : EXIT.notAcquired;
-        if (!isRead) return EXIT.done;
-      }
-      return EXIT.done;
-    });
-  } catch (error) {
-    if (error instanceof InterruptedError && !once) return EXIT.done;
-    throw error;
-  }
+  return atPlace(flags, async (place, signal) => {
+    for await (const change of place.election(name, { layout }).watch({ signal })) {
+      const { leader, revision, missed } = change;
+      if (missed) say('etcd had forgotten what happened before: there may have been others');
+      const who = leader ? placeOf(leader, namespace) : null;
+      const record = { leader: who, revision: String(revision), missed };
+      const isRead = await print(json ? JSON.stringify(record) : wordsOf(leader));
+      if (once) return leader ? EXIT.done : EXIT.notAcquired;
+      if (!isRead) return EXIT.done;
+    }
+    return EXIT.done;
+  });
 }
 
 function wordsOf(leader: ElectionEntry | undefined): string {

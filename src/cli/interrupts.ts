@@ -1,4 +1,4 @@
-import { statusOfSignal } from './exit-codes.js';
+import { EXIT, statusOfSignal } from './exit-codes.js';
 
 const ending: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
 const other: readonly NodeJS.Signals[] = ['SIGUSR1', 'SIGUSR2', 'SIGWINCH'];
@@ -17,6 +17,16 @@ export class InterruptedError extends Error {
     super(`interrupted by ${signal}`);
     this.name = 'InterruptedError';
     this.signal = signal;
+  }
+}
+
+/** The status that `work` ends with: what goes on until interrupted ends well so. @throws as `work` */
+export async function statusOf(work: Promise<number>, isEndless: boolean): Promise<number> {
+  try {
+    return await work;
+  } catch (error) {
+    if (isEndless && error instanceof InterruptedError) return EXIT.done;
+    throw error;
   }
 }
 

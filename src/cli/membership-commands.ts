@@ -6,7 +6,7 @@ import type { Member } from '../membership/member.js';
 import { atPlace } from './at-place.js';
 import { type ConnectionFlags, withConnectionOptions } from './connection-options.js';
 import { EXIT } from './exit-codes.js';
-import { InterruptedError } from './interrupts.js';
+import { statusOf } from './interrupts.js';
 import { type JoinFlags, join } from './join-command.js';
 import { type Place, placeOf, rowOf, tableOf } from './line-table.js';
 import { killAfterOption, labelOption, ttlOption, waitOption } from './lock-options.js';
@@ -76,21 +76,10 @@ export function addMembers(program: Command, done: Done): void {
     .option('--json', 'print it as JSON; with --watch a line for each change')
     .action(async (name: string, flags: MembersFlags) => {
       nonEmpty('GROUP', name);
-      done(
-        await atPlace(flags, (place, signal) => show(place.group(name), flags, signal)).catch(
-          ended(flags),
-        ),
-      );
+      const shown = atPlace(flags, (place, signal) => show(place.group(name), flags, signal));
+      done(await statusOf(shown, flags.watch === true));
     })
     .addHelpText('after', MEMBERS_HELP);
-}
-
-/** An interrupt is how a watch ends. */
-function ended({ watch }: MembersFlags): (error: unknown) => number {
-  return (error) => {
-    if (watch && error instanceof InterruptedError) return EXIT.done;
-    throw error;
-  };
 }
 
 async function show(

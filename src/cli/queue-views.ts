@@ -7,7 +7,7 @@ import type { JobEvent } from '../queue/queue-watch.js';
 import { atPlace } from './at-place.js';
 import { type ConnectionFlags, withConnectionOptions } from './connection-options.js';
 import { EXIT } from './exit-codes.js';
-import { InterruptedError } from './interrupts.js';
+import { statusOf } from './interrupts.js';
 import { most } from './lock-options.js';
 import { whole } from './numbers.js';
 import { type Done, lineOf, print, printable, printFacts } from './output.js';
@@ -171,13 +171,11 @@ export function addQueueViews(parent: Command, done: Done): void {
       const given = ids ? (rest[0] as string[]) : [];
       const flags = rest[ids ? 1 : 0] as ViewFlags;
       nonEmpty('NAME', name);
-      await atPlace(flags, (place, signal) =>
-        act({ queue: place.queue(name, asText), ids: given, flags, signal }),
-      ).catch((error: unknown) => {
-        // An interrupt is how a watch ends.
-        if (!(isEndless && error instanceof InterruptedError)) throw error;
+      const acted = atPlace(flags, async (place, signal) => {
+        await act({ queue: place.queue(name, asText), ids: given, flags, signal });
+        return EXIT.done;
       });
-      done(EXIT.done);
+      done(await statusOf(acted, isEndless === true));
     });
   }
 }
