@@ -28,20 +28,22 @@ export class Windows {
 
   /** Has a lease for windows of so many milliseconds. @throws as `grant` of the store. */
   async open(length: number, options: CallOptions): Promise<void> {
-    // Who asked before may have had less time for it.
-    while (this.#opening.has(length)) await this.#opening.get(length)?.catch(() => {});
-    const opening = this.#open(length, options);
-    this.#opening.set(length, opening);
-    try {
-      await opening;
-    } finally {
-      this.#opening.delete(length);
+    while (this.#clock.now() >= (this.#windows.get(length)?.until ?? 0)) {
+      const opening = this.#opening.get(length);
+      if (!opening) return this.#open(length, options);
+      // Who asked before may have had less time for it.
+      await opening.catch(() => {});
     }
   }
 
   async #open(length: number, options: CallOptions): Promise<void> {
+    const opening = this.#grant(length, options).finally(() => this.#opening.delete(length));
+    this.#opening.set(length, opening);
+    return opening;
+  }
+
+  async #grant(length: number, options: CallOptions): Promise<void> {
     const now = this.#clock.now();
-    if (now < (this.#windows.get(length)?.until ?? 0)) return;
     const lease = newLeaseId();
     const shared = Math.max(1_000, length / 10);
     const granted = await this.#store.grant(lease, Math.ceil(length + shared), options);

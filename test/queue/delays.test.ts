@@ -7,10 +7,9 @@ import {
   type Queue,
   RefusedError,
   type Store,
-  type Txn,
 } from '../../src/index.js';
 import { startTestEtcd, type TestEtcd } from '../../src/testing/index.js';
-import { override } from '../support/override.js';
+import { override, putsKey } from '../support/override.js';
 
 const minute = 60_000;
 const hour = 60 * minute;
@@ -454,17 +453,11 @@ it('dead letters are kept that a queue of the process wants kept, though that to
 });
 
 it('a keeper whose writes are refused tries again ever more seldom', async () => {
-  const writesTime = ({ success = [] }: Txn): boolean =>
-    success.some((step) =>
-      'txn' in step
-        ? writesTime(step.txn)
-        : 'put' in step && String(step.put.key).endsWith('!time'),
-    );
   const refused = new RefusedError('RESOURCE_EXHAUSTED', 'database space exceeded');
   const decorate = (store: Store): Store =>
     override(store, {
       commit: (txn, options) =>
-        writesTime(txn) ? Promise.reject(refused) : store.commit(txn, options),
+        putsKey('!time', txn) ? Promise.reject(refused) : store.commit(txn, options),
     });
   const process = await etcd.connect({ session, decorate });
   const jobs = process.queue<number>('q');

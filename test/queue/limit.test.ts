@@ -11,7 +11,7 @@ import {
 } from '../../src/index.js';
 import { compact, useEtcd } from '../support/etcd.js';
 import { connectLossy } from '../support/lossy.js';
-import { override } from '../support/override.js';
+import { override, putsKey } from '../support/override.js';
 import { randomFrom } from '../support/random.js';
 
 const etcd = useEtcd();
@@ -173,12 +173,8 @@ describe('a queue with a limit', () => {
   });
 });
 
-const putsJobs = ({ success = [] }: Txn): boolean =>
-  success.some((step) =>
-    'txn' in step
-      ? putsJobs(step.txn)
-      : 'put' in step && String(step.put.key).includes('/ready/5-'),
-  );
+/** Whether it puts a job. */
+const putsJobs = (txn: Txn): boolean => putsKey('/ready/5-', txn);
 
 it.each(['aborted', 'timed out'])(
   'is not exceeded by one process where a put is given up (%s) that is on its way',

@@ -24,7 +24,7 @@ import type { Ready } from '../../src/queue/ready.js';
 import { Results } from '../../src/queue/results.js';
 import { collected } from '../support/collected.js';
 import { compact, useEtcd } from '../support/etcd.js';
-import { noAnswer, override } from '../support/override.js';
+import { noAnswer, override, putsKey } from '../support/override.js';
 
 const etcd = useEtcd();
 const soon = { timeout: 60_000 };
@@ -58,13 +58,8 @@ async function readQueue(
   return { jobs: coordinator.queue<number>(name), reads: () => reads };
 }
 
-/** Whether it puts a job, at whatever depth. */
-const putsJobs = ({ success = [] }: Txn): boolean =>
-  success.some((step) =>
-    'txn' in step
-      ? putsJobs(step.txn)
-      : 'put' in step && String(step.put.key).includes('/ready/5-'),
-  );
+/** Whether it puts a job. */
+const putsJobs = (txn: Txn): boolean => putsKey('/ready/5-', txn);
 
 describe('jobs that are put together', () => {
   it.each([

@@ -22,6 +22,12 @@ export const noAnswer = (): UnavailableError =>
     { endpoint: 'test', status: 'DEADLINE_EXCEEDED', message: 'no answer' },
   ]);
 
+/** Whether a transaction puts a key that has this in it, at whatever depth. */
+export const putsKey = (part: string, { success = [] }: Txn): boolean =>
+  success.some((step) =>
+    'txn' in step ? putsKey(part, step.txn) : 'put' in step && String(step.put.key).includes(part),
+  );
+
 /** Whether a transaction has a step of this kind. */
 export const has = (kind: 'put' | 'delete', { success = [] }: Txn): boolean =>
   success.some((step) => kind in step);
